@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol of a teacher: an image gives dense features, a text gives a vector, in one space."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+class Teacher(Protocol):
+    """A frozen vision-language model.
+
+    Attributes:
+        id: Stable name of weights and preprocessing; stored with every feature made by it.
+        channels: Size of the shared space (512 for CLIP ViT-B/16).
+    """
+
+    id: str
+    channels: int
+
+    def dense(
+        self, images: UInt8[Tensor, "image 3 height width"]
+    ) -> Float[Tensor, "image channel map_height map_width"]:
+        """Dense text-aligned features of true-RGB images, on the teacher's own patch grid.
+
+        Not normalised: `sample` in `teachers/sampling.py` says how pixels read the map.
+        """
+        ...
+
+    def text(
+        self, prompts: Sequence[str], *, templates: bool = True
+    ) -> Float[Tensor, "prompt channel"]:
+        """Unit vectors of prompts, each averaged over the prompt templates unless told not to."""
+        ...
+
+    def to(self, device: torch.device | str) -> "Teacher":
+        """Moves the model in place and returns itself."""
+        ...
