@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class VoxelGrid:
         ]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
-    def contains(self, points_m: np.ndarray) -> np.ndarray:
+    def contains(self, points_m: Float64[np.ndarray, "*shape 3"]) -> Bool[np.ndarray, "*shape"]:
         """Boolean per point [..., 3]: inside the box, lower edge included, upper edge not."""
         lower, upper = np.asarray(self.lower_m), np.asarray(self.upper_m)
-        return ((points_m >= lower) & (points_m < upper)).all(axis=-1)
+        return np.all((points_m >= lower) & (points_m < upper), axis=-1)
 
 
 OCC3D_GRID = VoxelGrid()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one command. A verb is a frozen dataclass with a `run` method, one file each."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from langocc.errors import LangOccError
+
+VERBS = {
+    "check": "langocc.cli.check:Check",
+}
+"""Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one verb and exits with 0, 1 (an error the user can mend), 2 (usage) or 130 (Ctrl-C)."""
+    raise SystemExit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Parses and runs one verb; returns the exit code."""
+    import tyro
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    verb = arguments[0]
+    if verb not in VERBS:
+        print(f"langocc: no verb {verb!r}; there are: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    module, name = VERBS[verb].split(":")
+    command_class = getattr(importlib.import_module(module), name)
+    try:
+        command = tyro.cli(command_class, prog=f"langocc {verb}", args=arguments[1:])
+        command.run()
+    except LangOccError as error:
+        print(f"langocc {verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"langocc {verb}: interrupted; finished parts are kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `langocc ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"langocc {verb}: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _overview() -> str:
+    lines = ["usage: langocc VERB ...   (langocc VERB --help explains one)", ""]
+    for verb, target in VERBS.items():
+        module, name = target.split(":")
+        summary = (getattr(importlib.import_module(module), name).__doc__ or "").splitlines()[0]
+        lines.append(f"  {verb:12s} {summary}")
+    return "\n".join(lines)
