@@ -36,20 +36,37 @@ class Thing:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles with a colour, a procedural texture and an owner (`World.things`) per face."""
+    """Triangles with a colour, a procedural texture and an owner (`World.things`) per face.
+
+    `uv_m` holds each corner's texture coordinates in metres along the surface; they take a brick
+    along a wall and a lane along a curve.
+    """
 
     vertices: Float64[np.ndarray, "vertex 3"]
     faces: Int32[np.ndarray, "face 3"]
     albedo: Float32[np.ndarray, "face 3"]  # linear RGB in [0, 1]
     texture: Int32[np.ndarray, " face"]  # index into textures.TEXTURES
     thing: Int32[np.ndarray, " face"]
+    uv_m: Float32[np.ndarray, "face 3 2"]
+
+
+@dataclass(frozen=True)
+class Still:
+    """A pose that never changes: `world_from_thing` of parked and standing movers."""
+
+    world_from_thing: Transform
+
+    def __call__(self, time_s: float) -> Transform:
+        """The same pose at every time (seconds)."""
+        return self.world_from_thing
 
 
 @dataclass(frozen=True)
 class Mover:
     """A thing with a pose over time; its mesh is in its own frame (x forward, z up, on the ground).
 
-    Parked objects are movers with a constant pose, so that every boxed thing has one box rule.
+    Parked objects are movers with a constant pose (`Still`), so that every boxed thing has one box
+    rule: `Thing.size_m`, centred on the frame's origin in x and y, from 0 upwards in z.
     `world_from_thing(time_s)` is defined for every time of the scene.
     """
 
