@@ -49,7 +49,9 @@ class MovingAverage:
         present = model.state_dict()
         names = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
         averages = [self.state[name] for name in names]
-        torch._foreach_lerp_(averages, [present[name] for name in names], 1 - self.decay())
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            averages, [present[name] for name in names], 1 - self.decay())
+        )
 
     def load(self, state: Mapping[str, Tensor], updates: int) -> None:
         """Takes up a stored average.
