@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers: occupancy, ray IoU, retrieval and rendering, for predictions of any model."""

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saved predictions: a folder of `<token>.npz`, from this package's model or anyone else's.
+
+    semantics       uint8   [x, y, z]  Occ3D ids 0..17, 17 is free
+    density         float16 [x, y, z]  optional: 1/m; other thresholds can then be tried
+    classes         uint8   [x, y, z]  optional: class 0..16 of every voxel, free or not; needed
+                                       for thresholds below the one `semantics` was made with
+    threshold       float32 []         optional: the density `semantics` was made with, 1/m
+    point_features  float16 [point, C] optional: feature of each point of the LiDAR file, in file
+                                       order; points outside the grid read its nearest point, and
+                                       an all-zero row says "no answer"
+
+A dense 512-d field is 655 MB a frame and is never written.
+
+Source: design.md, "Saved prediction".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float16, UInt8
+
+from langocc.errors import ConfigError, DataError
+from langocc.evaluate.archives import read_arrays, write_arrays
+from langocc.evaluate.occupancy import semantics_at
+from langocc.scenes.occ3d import FREE_ID
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One frame's prediction; the arrays are those of the file."""
+
+    semantics: UInt8[np.ndarray, "x y z"]
+    density: Float16[np.ndarray, "x y z"] | None = None
+    classes: UInt8[np.ndarray, "x y z"] | None = None
+    threshold: float | None = None
+
+    def at(self, threshold: float | None) -> UInt8[np.ndarray, "x y z"]:
+        """Ids under a density threshold (1/m); None takes `semantics` as it is.
+
+        Raises:
+            ConfigError: the prediction has no density, or the threshold asks for classes of voxels
+                that were saved as free.
+        """
+        if threshold is None or threshold == self.threshold:
+            return self.semantics
+        if self.density is None:
+            raise ConfigError("thresholds: the predictions hold no density, only semantics")
+        if self.classes is not None:
+            return semantics_at(threshold, self.classes, self.density)
+        is_above = self.threshold is not None and threshold > self.threshold
+        if not is_above and np.any((self.semantics == FREE_ID) & (self.density >= threshold)):
+            raise ConfigError(
+                f"thresholds: {threshold} is below the density the saved semantics were made with; "
+                "their free voxels have no class (save `classes` too)"
+            )
+        return semantics_at(threshold, self.semantics, self.density)
+
+
+def prediction_path(folder: Path, token: str) -> Path:
+    """Where the prediction of a frame lies."""
+    return folder / f"{token}.npz"
+
+
+def missing_tokens(folder: Path, tokens: Sequence[str]) -> list[str]:
+    """Tokens without a prediction.
+
+    Raises:
+        DataError: the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of <token>.npz predictions, found none")
+    there = {path.stem for path in folder.glob("*.npz")}
+    return [token for token in tokens if token not in there]
+
+
+def write_prediction(
+    folder: Path,
+    token: str,
+    prediction: Prediction,
+    point_features: Float16[np.ndarray, "point channel"] | None = None,
+) -> Path:
+    """Writes one prediction, whole or not at all, and returns its path.
+
+    Raises:
+        ValueError: shapes differ, ids are above 17, or a number is not finite.
+    """
+    problem = _problem(prediction)
+    if problem is None and point_features is not None and not np.isfinite(point_features).all():
+        problem = "point_features: expected finite numbers, got NaN or infinity"
+    if problem:
+        raise ValueError(problem)
+    arrays: dict[str, np.ndarray] = {"semantics": prediction.semantics}
+    for name in ("density", "classes"):
+        array = getattr(prediction, name)
+        if array is not None:
+            arrays[name] = array
+    if prediction.threshold is not None:
+        arrays["threshold"] = np.float32(prediction.threshold)  # pyright: ignore
+    if point_features is not None:
+        arrays["point_features"] = point_features
+    path = prediction_path(folder, token)
+    write_arrays(path, arrays, stored=("point_features",))
+    return path
+
+
+def read_prediction(path: Path, *, with_density: bool = True) -> Prediction:
+    """Reads the grids of a prediction.
+
+    Args:
+        path: The file.
+        with_density: Also read what other thresholds need; without it the read is half as long.
+
+    Raises:
+        DataError: damaged file, missing array, wrong type or shape, ids above 17, NaN.
+    """
+    optional = ("density", "classes", "threshold") if with_density else ("threshold",)
+    arrays = read_arrays(path, required=("semantics",), optional=optional)
+    semantics, density = arrays["semantics"], arrays.get("density")
+    classes, threshold = arrays.get("classes"), arrays.get("threshold")
+    for name, array in (("semantics", semantics), ("classes", classes)):
+        if array is not None and array.dtype != np.uint8:
+            raise DataError(f"{path}: {name}: expected uint8, got {array.dtype}")
+    if semantics.ndim != 3:
+        raise DataError(f"{path}: semantics: expected [x, y, z], got {semantics.shape}")
+    prediction = Prediction(
+        semantics,
+        None if density is None else density.astype(np.float16, copy=False),
+        classes,
+        None if threshold is None else round(float(threshold), 6),
+    )
+    problem = _problem(prediction)
+    if problem:
+        raise DataError(f"{path}: {problem}")
+    return prediction
+
+
+def read_point_features(path: Path, points: int) -> np.ndarray:
+    """Reads `point_features`, checked against the LiDAR file.
+
+    Args:
+        path: The prediction.
+        points: Points of the frame's LiDAR file.
+
+    Returns:
+        float16 [point, channel].
+
+    Raises:
+        DataError: no such array, another number of rows than points, NaN or infinity (counted).
+    """
+    features = read_arrays(path, required=("point_features",))["point_features"]
+    if features.ndim != 2 or len(features) != points:
+        raise DataError(
+            f"{path}: point_features: expected [{points}, C], a row per LiDAR point, got "
+            f"{list(features.shape)}"
+        )
+    broken = int((~np.isfinite(features).all(axis=1)).sum())
+    if broken:
+        raise DataError(f"{path}: point_features: {broken} of {points} rows hold NaN or infinity")
+    return features
+
+
+def _problem(prediction: Prediction) -> str | None:
+    semantics = prediction.semantics
+    for name in ("density", "classes"):
+        array = getattr(prediction, name)
+        if array is not None and array.shape != semantics.shape:
+            return f"{name}: expected {semantics.shape} like semantics, got {array.shape}"
+    for name, array in (("semantics", semantics), ("classes", prediction.classes)):
+        if array is not None and array.size and array.max() > FREE_ID:
+            return f"{name}: expected Occ3D ids 0..{FREE_ID}, got {int(array.max())}"
+    if prediction.density is not None and not np.isfinite(prediction.density).all():
+        broken = int((~np.isfinite(prediction.density)).sum())
+        return f"density: expected finite numbers, got {broken} NaN or infinite voxels"
+    return None
