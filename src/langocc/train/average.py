@@ -50,7 +50,7 @@ class MovingAverage:
         names = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
         averages = [self.state[name] for name in names]
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-            averages, [present[name] for name in names], 1 - self.decay())
+            averages, [present[name] for name in names], 1 - self.decay()
         )
 
     def load(self, state: Mapping[str, Tensor], updates: int) -> None:
