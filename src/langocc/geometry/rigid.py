@@ -20,14 +20,21 @@ def rotation_from_quaternion(wxyz: Sequence[float]) -> Float64[np.ndarray, "3 3"
     norm = float(np.linalg.norm(quaternion)) if quaternion.shape == (4,) else float("nan")
     if not np.isfinite(norm) or norm < 1e-12:
         raise ValueError(f"quaternion: expected four finite numbers (w, x, y, z), got {wxyz}")
-    w, x, y, z = quaternion / norm
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    return rotations_from_quaternions(quaternion)
+
+
+def rotations_from_quaternions(
+    wxyz: Float64[np.ndarray, "*shape 4"],
+) -> Float64[np.ndarray, "*shape 3 3"]:
+    """Rotation matrices of quaternions (w, x, y, z), normalised first; NaN where not a rotation."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        w, x, y, z = np.moveaxis(wxyz / np.linalg.norm(wxyz, axis=-1, keepdims=True), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def quaternion_from_rotation(rotation: Float64[np.ndarray, "3 3"]) -> list[float]:

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nuScenes v1.0 as a `Dataset`: frames made on demand from the key-frame index."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from langocc.errors import DataError
+from langocc.scenes.dataset import Dataset
+from langocc.scenes.frame import Camera, Frame, Lidar
+from langocc.scenes.index import KeyFrameIndex, fingerprint, read_index, write_index
+from langocc.scenes.keyframes import build_index
+from langocc.scenes.roots import DataRoot, find_root
+from langocc.scenes.splits import read_splits
+
+LIDAR_COLUMNS = 5
+"""x, y, z, intensity, ring."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NuScenes(Dataset):
+    """One version of nuScenes, or of anything written in its schema.
+
+    Attributes:
+        folders: Where its parts lie; paths of labels come from here.
+        version: `v1.0-mini`, `v1.0-trainval` or `v1.0-test`.
+        index: All key frames with sound records, whether their files are there or not.
+        is_present: Whether the file of each key frame and sensor of the index is there.
+    """
+
+    folders: DataRoot
+    version: str
+    index: KeyFrameIndex
+    is_present: Bool[np.ndarray, "key sensor"]
+
+    def position(self, token: str) -> tuple[str, int]:
+        """Scene name and index within the scene of a token.
+
+        Raises:
+            DataError: no frame has this token.
+        """
+        if token not in self._positions:
+            raise DataError(f"{self.root}: no frame has the token {token!r}")
+        return self._positions[token]
+
+    @cached_property
+    def _positions(self) -> dict[str, tuple[str, int]]:
+        """Like the base class's, without making the frames."""
+        assert isinstance(self.scenes, _Scenes)
+        return {
+            self.index.tokens[key]: (name, place)
+            for name in self.scenes
+            for place, key in enumerate(self.scenes[name].keys)
+        }
+
+
+def load(
+    root: Path,
+    *,
+    version: str | None = None,
+    work: Path | None = None,
+    present_only: bool = True,
+) -> NuScenes:
+    """Reads a nuScenes version: its tables the first time, later the index kept in `work`.
+
+    Args:
+        root: Data root `ROOT/{nuscenes, gts, retrieval_benchmark}`, or a bare nuScenes folder.
+        version: Folder of tables; None: the only one, or `v1.0-trainval` if there are several.
+        work: Folder for the index; None: `root/langocc`, and none is kept if that is read-only.
+        present_only: Leave out key frames without all their images, and sweeps that are not there.
+            Otherwise every key frame of the tables has all its cameras and its LiDAR.
+
+    Raises:
+        DataError: no such folder, version or table; the tables are damaged (see `build_index`); no
+            key frame has all its images.
+        OSError: the index cannot be written to the `work` that was asked for.
+    """
+    folders = find_root(root, work)
+    version = _choose_version(folders, version)
+    index = load_index(folders, version)
+    is_present = _present(folders.nuscenes, index)
+    cameras = len(index.cameras)
+    usable = np.all(is_present[:, :cameras], axis=1) | np.array(not present_only)
+    if not usable.any():
+        raise DataError(
+            f"{folders.nuscenes}: none of the {len(index.tokens)} key frames of {version} has its "
+            f"{cameras} images, such as {index.filenames[0]}; unpack nuScenes' blobs there"
+        )
+    reader = _FrameReader(folders.nuscenes, index, is_present | (not present_only))
+    scenes = _Scenes(reader, usable)
+    splits = read_splits(version, scenes, folders.root, folders.nuscenes)
+    return NuScenes(root, scenes, splits, folders, version, index, is_present)
+
+
+def load_index(folders: DataRoot, version: str) -> KeyFrameIndex:
+    """The key-frame index of a version, built and kept when needed. Errors: see `load`."""
+    tables = folders.nuscenes / version
+    state = fingerprint(tables)
+    path = folders.work / "index" / f"{version}.msgpack"
+    if index := read_index(path, state):
+        return index
+    index = build_index(tables)
+    for what, tokens in index.dropped.items():
+        _log.warning("%s: %d key frames left out: %s", tables, len(tokens), what)
+    try:
+        write_index(path, state, index)
+    except OSError as error:
+        if not folders.work_is_default:
+            raise
+        _log.warning("%s: index not kept (%s); name a folder with --work", path, error.strerror)
+    return index
+
+
+def _choose_version(folders: DataRoot, version: str | None) -> str:
+    there = ", ".join(folders.versions)
+    if version is None:
+        full = "v1.0-trainval"
+        candidates = [full] if full in folders.versions else list(folders.versions)
+        if len(candidates) > 1:
+            raise DataError(f"{folders.nuscenes}: several versions, {there}; name one")
+        return candidates[0]
+    if version not in folders.versions:
+        raise DataError(f"{folders.nuscenes}: no version {version!r}; there are {there}")
+    return version
+
+
+def _present(nuscenes: Path, index: KeyFrameIndex) -> Bool[np.ndarray, "key sensor"]:
+    """Which files are there: by listing folders, which is far quicker than asking for each file."""
+    listings: dict[str, set[str]] = {}
+    found = []
+    for filename in index.filenames:
+        folder, _, name = filename.rpartition("/")
+        if folder not in listings:
+            path = nuscenes / folder
+            listings[folder] = set(os.listdir(path)) if path.is_dir() else set()
+        found.append(name in listings[folder])
+    return np.array(found, dtype=bool).reshape(len(index.tokens), len(index.channels))
+
+
+@dataclass(frozen=True)
+class _FrameReader:
+    """Makes a Frame of a row of the index."""
+
+    nuscenes: Path
+    index: KeyFrameIndex
+    is_present: Bool[np.ndarray, "key sensor"]
+
+    def frame(self, key: int, scene: str) -> Frame:
+        index = self.index
+        cameras = {name: self._camera(key, at) for at, name in enumerate(index.cameras)}
+        has_sweep = index.has_lidar and index.lidar_tokens[key] != ""
+        return Frame(
+            token=index.tokens[key],
+            scene=scene,
+            timestamp_us=int(index.timestamps_us[key]),
+            cameras=cameras,
+            global_from_ego=index.global_from_ego[key][-1 if has_sweep else 0],
+            lidar=self._lidar(key) if has_sweep and self.is_present[key, -1] else None,
+        )
+
+    def _camera(self, key: int, sensor: int) -> Camera:
+        index = self.index
+        width, height = index.sizes[key, sensor].tolist()
+        calibration = index.calibrations[key, sensor]
+        return Camera(
+            image_path=self._path(key, sensor),
+            width=width,
+            height=height,
+            intrinsics=index.intrinsics[calibration],
+            ego_from_cam=index.ego_from_sensor[calibration],
+            global_from_ego=index.global_from_ego[key, sensor],
+            timestamp_us=int(index.taken_us[key, sensor]),
+        )
+
+    def _lidar(self, key: int) -> Lidar:
+        index, sensor = self.index, len(self.index.channels) - 1
+        return Lidar(
+            points_path=self._path(key, sensor),
+            columns=LIDAR_COLUMNS,
+            ego_from_lidar=index.ego_from_sensor[index.calibrations[key, sensor]],
+            global_from_ego=index.global_from_ego[key, sensor],
+            timestamp_us=int(index.taken_us[key, sensor]),
+            token=index.lidar_tokens[key],
+        )
+
+    def _path(self, key: int, sensor: int) -> Path:
+        return self.nuscenes / self.index.filenames[key * len(self.index.channels) + sensor]
+
+
+@dataclass(frozen=True)
+class _SceneFrames(Sequence[Frame]):
+    """Usable frames of one scene, each made when asked for."""
+
+    reader: _FrameReader
+    name: str
+    keys: Int64[np.ndarray, " frame"]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Frame: ...
+    @overload
+    def __getitem__(self, at: slice) -> "_SceneFrames": ...
+    def __getitem__(self, at: int | slice) -> "Frame | _SceneFrames":
+        if isinstance(at, slice):
+            return _SceneFrames(self.reader, self.name, self.keys[at])
+        return self.reader.frame(int(self.keys[at]), self.name)
+
+
+class _Scenes(Mapping[str, _SceneFrames]):
+    """Scene name -> its usable frames; scenes without any are left out."""
+
+    def __init__(self, reader: _FrameReader, usable: Bool[np.ndarray, " key"]) -> None:
+        starts = reader.index.scene_start
+        keys = np.flatnonzero(usable)
+        bounds = np.searchsorted(keys, starts)
+        self._frames = {
+            name: _SceneFrames(reader, name, keys[bounds[at] : bounds[at + 1]])
+            for at, name in enumerate(reader.index.scenes)
+            if bounds[at] < bounds[at + 1]
+        }
+
+    def __getitem__(self, name: str) -> _SceneFrames:
+        return self._frames[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
