@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pointwise heads: what one voxel's features say.
+
+Source: method.md section 2.8.
+"""
+
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class PointDecoder(nn.Module):
+    """An MLP with three hidden layers and ReLU, applied to each voxel alone.
+
+    The last layer is kept apart: rendering and text queries work on hidden features and apply it
+    once per ray or per answer (method.md section 9). Implements `langocc.field.VoxelHead`.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int) -> None:
+        """Xavier-uniform weights, zero biases."""
+        super().__init__()
+        widths = (in_channels, hidden_channels, hidden_channels, hidden_channels)
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.last = nn.Linear(hidden_channels, out_channels)
+        for layer in (*self.layers, self.last):
+            assert isinstance(layer, nn.Linear)
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def hidden(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape hidden"]:
+        """Hidden features: everything before the last layer."""
+        for layer in self.layers:
+            features = layer(features).relu()
+        return features
+
+    def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape out"]:
+        """Raw output; neither normalised nor squashed."""
+        return self.last(self.hidden(features))

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lift-splat: image features, spread along their rays by depth, summed into voxels.
+
+Source: method.md section 2.4; Philion and Fidler 2020.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from langocc.geometry.grid import VoxelGrid
+
+OUTSIDE = -1
+"""Cell of a point that lies outside the grid."""
+
+
+def voxel_cells(
+    points_m: Float[Tensor, "*shape 3"], grid: VoxelGrid, *, truncated: bool
+) -> Int[Tensor, "*shape"]:
+    """Index of each point's voxel in the grid flattened in [x, y, z] order; `OUTSIDE` if in none.
+
+    Args:
+        points_m: Points in the key ego frame, metres.
+        grid: The voxels.
+        truncated: Round toward zero instead of down; see `Quirks.truncated_cells`.
+    """
+    shape = torch.tensor(grid.shape, device=points_m.device)
+    lower_m = points_m.new_tensor(grid.lower_m)
+    position = (points_m - lower_m) / grid.cell_m
+    cell = (position.trunc() if truncated else position.floor()).long()
+    is_inside = ((cell >= 0) & (cell < shape)).all(dim=-1)
+    x, y, z = cell.unbind(dim=-1)
+    flat = (x * grid.shape[1] + y) * grid.shape[2] + z
+    return torch.where(is_inside, flat, OUTSIDE)
+
+
+def splat(
+    depth: Float[Tensor, "batch cam depth height width"],
+    context: Float[Tensor, "batch cam channel height width"],
+    cells: Int[Tensor, "batch cam depth height width"],
+    shape: tuple[int, int, int],
+) -> Float[Tensor, "batch channel x y z"]:
+    """Sum of depth * context over all points of each voxel.
+
+    Differentiable in `depth` and `context`. The order of summation on a GPU is not fixed.
+
+    Args:
+        depth: Weight of each point, a distribution along each ray.
+        context: Features of each pixel.
+        cells: Voxel of each point, from `voxel_cells`.
+        shape: Cells of the grid along x, y, z.
+    """
+    batch, _, channels = context.shape[:3]
+    sample = torch.arange(batch, device=cells.device).view(-1, 1, 1, 1, 1)
+    voxels = shape[0] * shape[1] * shape[2]
+    b, cam, bin_, row, column = torch.where(cells != OUTSIDE)
+    index = (sample * voxels + cells)[b, cam, bin_, row, column]
+    points = depth[b, cam, bin_, row, column, None] * context[b, cam, :, row, column]
+    volume = points.new_zeros(batch * voxels, channels).index_add(0, index, points)
+    return volume.view(batch, *shape, channels).permute(0, 4, 1, 2, 3)

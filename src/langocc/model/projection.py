@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where pixels lie: in the key ego frame for lifting, in another frame's image for stereo.
+
+All transforms are composed in float64, because global coordinates are kilometres; only the final
+map of a pixel at a depth goes to float32.
+
+Source: method.md sections 2.3 and 2.4.
+"""
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from langocc.geometry.rig import CameraRig
+from langocc.model.config import DepthConfig
+from langocc.model.quirks import Quirks
+
+CAMERA_NUMBERS = 27
+"""Numbers that describe a camera to the depth net."""
+BEHIND = -2.0
+"""Normalised coordinate of points behind the reference camera: outside its image."""
+NEAREST_M = 1e-3
+"""Points nearer to the reference camera's plane than this count as behind it, metres."""
+
+
+def key_from_cam(rig: CameraRig, frame: int, quirks: Quirks) -> Float64[Tensor, "batch cam 4 4"]:
+    """Transform of a frame's cameras to the key ego frame, each through its own exposure's pose."""
+    global_from_key = rig.global_from_ego[:, 0, 0]
+    if rig.global_from_key is not None and not quirks.first_camera_is_key:
+        global_from_key = rig.global_from_key
+    global_from_cam = rig.global_from_ego[:, frame] @ rig.ego_from_cam[:, frame]
+    return _inverse(global_from_key)[:, None] @ global_from_cam
+
+
+def reference_from_cam(
+    rig: CameraRig, frame: int, reference: int
+) -> Float64[Tensor, "batch cam 4 4"]:
+    """Transform of each of a frame's cameras to the same camera in the reference frame."""
+    global_from_cam = rig.global_from_ego[:, frame] @ rig.ego_from_cam[:, frame]
+    global_from_reference = rig.global_from_ego[:, reference] @ rig.ego_from_cam[:, reference]
+    return _inverse(global_from_reference) @ global_from_cam
+
+
+def camera_numbers(rig: CameraRig, frame: int, quirks: Quirks) -> Float[Tensor, "batch cam 27"]:
+    """What the depth net is told of each camera.
+
+    Focal lengths and principal point of the original image, the six numbers of the image
+    augmentation row by row, five of the BEV augmentation, and the 3 x 4 key_from_cam, row by row.
+    """
+    told = 0 if quirks.key_pose_for_all_frames else frame
+    intrinsics = rig.intrinsics[:, told]
+    augmented = rig.augmented_from_ego[:, None].expand(-1, intrinsics.shape[1], -1, -1)
+    numbers = [
+        intrinsics[..., 0, 0],
+        intrinsics[..., 1, 1],
+        intrinsics[..., 0, 2],
+        intrinsics[..., 1, 2],
+        *rig.input_from_image[..., :2, :].flatten(-2).unbind(-1),
+        augmented[..., 0, 0],
+        augmented[..., 0, 1],
+        augmented[..., 1, 0],
+        augmented[..., 1, 1],
+        augmented[..., 2, 2],
+        *key_from_cam(rig, told, quirks)[..., :3, :].flatten(-2).unbind(-1),
+    ]
+    return torch.stack(numbers, dim=-1).float()
+
+
+def frustum(
+    input_size: tuple[int, int], stride: int, depth: DepthConfig
+) -> Float[Tensor, "depth height width 3"]:
+    """(u * d, v * d, d): pixels (u, v) of the network's input at depths d in metres.
+
+    One pixel for each cell of a feature map of that stride, spread from the first pixel of the
+    input to the last; depths are the bins' lower edges.
+    """
+    height, width = input_size
+    rows, columns = -(-height // stride), -(-width // stride)
+    depth_m = depth.lower_m + depth.step_m * torch.arange(depth.bins, dtype=torch.float32)
+    v = torch.linspace(0, height - 1, rows, dtype=torch.float32)
+    u = torch.linspace(0, width - 1, columns, dtype=torch.float32)
+    d, v, u = torch.meshgrid(depth_m, v, u, indexing="ij")
+    return torch.stack([u * d, v * d, d], dim=-1)
+
+
+def lifted_points_m(
+    rig: CameraRig,
+    frame: int,
+    frustum: Float[Tensor, "depth height width 3"],
+    quirks: Quirks,
+) -> Float[Tensor, "batch cam depth height width 3"]:
+    """Points of the frustum in the augmented key ego frame, metres."""
+    key_from_frame = key_from_cam(rig, frame, quirks)
+    cam_from_input = _inverse(rig.input_from_image @ rig.intrinsics[:, frame])
+    augmented_from_ego = rig.augmented_from_ego[:, None]
+    linear = augmented_from_ego @ key_from_frame[..., :3, :3] @ cam_from_input
+    offset = augmented_from_ego @ key_from_frame[..., :3, 3:]
+    return _affine(frustum, linear, offset[..., 0])
+
+
+def stereo_grid(
+    rig: CameraRig,
+    frame: int,
+    frustum: Float[Tensor, "depth height width 3"],
+    input_size: tuple[int, int],
+) -> Float[Tensor, "batch cam depth height width 2"]:
+    """Where the frustum's points appear in the images of the frame before.
+
+    Coordinates (x, y) with -1 and 1 the centres of the outermost input pixels; both are `BEHIND`
+    for points that are not in front of the reference camera. Both images are taken to have the key
+    frame's intrinsics and augmentation.
+    """
+    moved = reference_from_cam(rig, frame, frame + 1)
+    input_from_cam = rig.input_from_image @ rig.intrinsics[:, 0]
+    linear = input_from_cam @ moved[..., :3, :3] @ _inverse(input_from_cam)
+    offset = input_from_cam @ moved[..., :3, 3:]
+    points = _affine(frustum, linear, offset[..., 0])
+    depth_m = points[..., 2:]
+    last_pixel = points.new_tensor([input_size[1] - 1, input_size[0] - 1])
+    grid = points[..., :2] / depth_m / last_pixel * 2 - 1
+    return torch.where(depth_m < NEAREST_M, BEHIND, grid)
+
+
+def _affine(
+    points: Float[Tensor, "depth height width 3"],
+    linear: Float64[Tensor, "batch cam 3 3"],
+    offset: Float64[Tensor, "batch cam 3"],
+) -> Float[Tensor, "batch cam depth height width 3"]:
+    """`linear @ point + offset` of every point for every camera."""
+    # Elementwise on purpose: a matrix product would be rounded to TF32 or bfloat16 on a GPU.
+    columns = [column[:, :, None, None, None] for column in linear.to(points.dtype).unbind(-1)]
+    axes = [axis[..., None] for axis in points.unbind(-1)]
+    moved = sum(axis * column for axis, column in zip(axes, columns, strict=True))
+    return moved + offset.to(points.dtype)[:, :, None, None, None]
+
+
+def _inverse(b_from_a: Float64[Tensor, "*batch n n"]) -> Float64[Tensor, "*batch n n"]:
+    """`a_from_b`, without waiting for a GPU to say that the matrix was regular."""
+    return torch.linalg.inv_ex(b_from_a).inverse
