@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Teachers by name: the city's own CLIP, any CLIP of the hub, or a folder."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from langocc.errors import ConfigError, DataError
+from langocc.teachers.teacher import Teacher
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
+
+    from langocc.teachers.maskclip import Form
+
+CITY_CLIP = "city-clip"
+"""Name of the CLIP that comes with the package."""
+
+CITY_CLIP_FOLDER = Path(__file__).parent / "city_clip" / "weights"
+"""Where its weights lie."""
+
+NEEDED_FILES = "config.json, model.safetensors and tokenizer.json (or vocab.json and merges.txt)"
+"""What a folder must hold to be a CLIP."""
+
+
+def load_teacher(
+    name: str,
+    form: "Form" = "published",
+    device: torch.device | str = "cpu",
+    *,
+    dtype: torch.dtype = torch.float32,
+    quirks: Literal["published", "none"] = "none",
+    image_height_px: int | None = None,
+) -> Teacher:
+    """A frozen teacher, ready to use.
+
+    Args:
+        name: `city-clip`, a name on the hub (`openai/clip-vit-base-patch16`), or a folder.
+        form: What stands for the last block's attention; see `maskclip.Form`.
+        device: Where it runs.
+        dtype: Precision of weights and activations.
+        quirks: `published` takes exact GELU and LayerNorm eps 1e-6 in the image tower.
+        image_height_px: Height that images are resized to before the network; None: their own.
+
+    Raises:
+        DataError: the files are not there, not a CLIP, or damaged; says what to place where.
+        ConfigError: an unknown form.
+    """
+    from langocc.teachers.maskclip import FORMS, MaskClip, use_published_numerics
+
+    if form not in FORMS:
+        raise ConfigError(f"teacher form {form!r}: there are {', '.join(FORMS)}")
+    model, tokenizer = load_clip(name)
+    label = "city-clip" if name == CITY_CLIP else Path(name).name
+    hashed = weights_hash(model)
+    size = "" if image_height_px is None else f"-h{image_height_px}"
+    suffix = "" if form == "published" else f"-{form}"
+    if quirks == "published":
+        use_published_numerics(model)
+        suffix += "-quirks"
+    teacher = MaskClip(
+        model.to(dtype), tokenizer, f"{label}-{hashed}{suffix}{size}", form, image_height_px
+    )
+    return teacher.to(device)
+
+
+def load_clip(name: str) -> tuple["CLIPModel", Any]:
+    """A CLIP and its tokenizer, float32 on the CPU, from a name or a folder.
+
+    Raises:
+        DataError: as for `load_teacher`.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoTokenizer, CLIPConfig, CLIPModel
+
+    source = str(CITY_CLIP_FOLDER) if name == CITY_CLIP else name
+    is_folder = Path(source).is_dir()
+    if is_folder and not (Path(source) / "config.json").is_file():
+        raise DataError(f"{source}: no config.json; a CLIP folder holds {NEEDED_FILES}")
+    kept_only = {"local_files_only": is_folder or _is_cached(source)}
+    try:
+        config = AutoConfig.from_pretrained(source, **kept_only)
+        if not isinstance(config, CLIPConfig):
+            raise DataError(f"{source}: expected a CLIP, found model type {config.model_type!r}")
+        model, report = CLIPModel.from_pretrained(
+            source, config=config, dtype=torch.float32, output_loading_info=True, **kept_only
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, **kept_only)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise DataError(_not_loaded(source, is_folder, error)) from None
+    if missing := sorted(report["missing_keys"]):
+        raise DataError(f"{source}: {len(missing)} weights are missing, the first: {missing[0]}")
+    return model, tokenizer
+
+
+def weights_hash(model: "CLIPModel") -> str:
+    """Eight hex digits of all weights, by name, in float32: the same in any file format."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _is_cached(source: str) -> bool:
+    """Whether a hub name was fetched before; asking the hub again would cost a network wait."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(source, "config.json"), str)
+    except HFValidationError:  # not a possible hub name, as a path that does not exist
+        return False
+
+
+def _not_loaded(source: str, is_folder: bool, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if is_folder:
+        return f"{source}: not loadable as a CLIP ({reason}); the folder must hold {NEEDED_FILES}"
+    return (
+        f"teacher {source!r}: no such folder, and it could not be fetched from the hub ({reason}). "
+        f"Without network, place {NEEDED_FILES} in a folder and give that folder's path"
+    )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny random CLIP with a byte-level tokenizer, as a folder, and a recipe for recorded weights."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import CLIPConfig, CLIPModel
+
+from langocc.teachers.city_clip.tokenizer import save_tokenizer, train_tokenizer
+
+
+def tiny_clip(projection: int = 24, patch: int = 8) -> CLIPModel:
+    torch.manual_seed(0)
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    config = CLIPConfig(
+        projection_dim=projection,
+        text_config={
+            **tower,
+            "num_attention_heads": 2,
+            "vocab_size": 400,
+            "max_position_embeddings": 20,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "pad_token_id": 1,
+        },
+        vision_config={**tower, "num_attention_heads": 2, "image_size": 32, "patch_size": patch},
+    )
+    return CLIPModel(config).eval()
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP that `load_teacher` reads as it reads one of the hub."""
+    folder = tmp_path_factory.mktemp("tiny-clip")
+    tiny_clip().save_pretrained(folder)
+    tokenizer = train_tokenizer(["a red car in front of a building", "a green tree"], size=400)
+    save_tokenizer(tokenizer, folder, context=20)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recorded_weight(parity_dir: Path) -> Callable[[str, tuple[int, ...], set[str]], torch.Tensor]:
+    """The recipe by which the recorded arrays' weights were made: name and shape to values."""
+    spec = importlib.util.spec_from_file_location("gen_inputs", parity_dir / "gen_inputs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def make(name: str, shape: tuple[int, ...], names: set[str], image: bool = False) -> torch.Tensor:
+        if image:
+            return torch.from_numpy(np.asarray(module.maskclip_image()))
+        return torch.from_numpy(np.asarray(module.weight(name, shape, names)))
+
+    return make
