@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published settings and a small one, as values."""
 
+from dataclasses import replace
+from typing import Literal
+
+from langocc.features.sample import SampleConfig
 from langocc.geometry.grid import VoxelGrid
 from langocc.model.config import (
     BackboneConfig,
@@ -9,6 +13,12 @@ from langocc.model.config import (
     HeadConfig,
     ModelConfig,
 )
+from langocc.model.quirks import NONE, PUBLISHED
+from langocc.render.config import RenderConfig
+from langocc.render.objective import LossConfig
+from langocc.train.average import AverageConfig
+from langocc.train.config import TrainConfig
+from langocc.train.schedule import ScheduleConfig
 
 FULL_MODEL = ModelConfig()
 """Features in the teacher's own 512 dimensions."""
@@ -37,3 +47,51 @@ MODELS = {
     "tiny": TINY_MODEL,
 }
 """Every network preset by name."""
+
+Quirk = Literal["published", "none"]
+
+
+def with_quirks(config: TrainConfig, quirks: Quirk) -> TrainConfig:
+    """The configuration with all of the published code's oddities on, or all off."""
+    is_published = quirks == "published"
+    return replace(
+        config,
+        model=replace(config.model, quirks=PUBLISHED if is_published else NONE),
+        sample=replace(
+            config.sample,
+            intrinsics="key" if is_published else "own",
+            swap_rgb=is_published,
+        ),
+    )
+
+
+FULL = with_quirks(TrainConfig(model=FULL_MODEL), "published")
+"""The published recipe of the full model."""
+
+REDUCED = replace(FULL, model=REDUCED_MODEL, sample=replace(FULL.sample, rays=14336))
+"""The published recipe of the reduced model."""
+
+RGB = replace(
+    FULL,
+    model=RGB_MODEL,
+    sample=replace(FULL.sample, features=False, colours=True),
+)
+"""The published recipe of the colour model: geometry alone."""
+
+TINY = with_quirks(
+    TrainConfig(
+        model=TINY_MODEL,
+        sample=SampleConfig(input_size=(256, 96), rays=4096, cache_bytes=2_000_000_000),
+        render=RenderConfig(proposals=32, samples=48),
+        loss=LossConfig(opacity_weight=0.3, distortion_weight=0.3),
+        schedule=ScheduleConfig(base_lr=1e-3),
+        average=AverageConfig(first_update=0),
+        batch_size=1,
+        steps=600,
+    ),
+    "none",
+)
+"""Trains in minutes on two processor cores; sky rays supervise opacity (method.md section 10)."""
+
+PRESETS = {"full": FULL, "reduced": REDUCED, "rgb": RGB, "tiny": TINY}
+"""Every training preset by name."""

@@ -10,6 +10,7 @@ from langocc.errors import LangOccError
 
 VERBS = {
     "check": "langocc.cli.check:Check",
+    "train": "langocc.cli.train:Train",
 }
 """Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""
 
@@ -33,7 +34,10 @@ def run(arguments: list[str]) -> int:
     module, name = VERBS[verb].split(":")
     command_class = getattr(importlib.import_module(module), name)
     try:
-        command = tyro.cli(command_class, prog=f"langocc {verb}", args=arguments[1:])
+        if hasattr(command_class, "parse"):  # a verb whose defaults depend on its own arguments
+            command = command_class.parse(arguments[1:])
+        else:
+            command = tyro.cli(command_class, prog=f"langocc {verb}", args=arguments[1:])
         command.run()
     except LangOccError as error:
         print(f"langocc {verb}: {error}", file=sys.stderr)

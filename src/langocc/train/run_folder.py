@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run on disk: `config.json`, `metrics.jsonl`, `checkpoints/`, `predictions/`, `report.*`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langocc.errors import DataError
+from langocc.files import replacing
+from langocc.train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one training run."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `step-<n>.safetensors`."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        """Saved predictions, a folder per split."""
+        return self.path / "predictions"
+
+    def checkpoint_path(self, step: int) -> Path:
+        """File of the checkpoint after `step` steps."""
+        return self.checkpoints / f"step-{step:08d}.safetensors"
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Writes a JSON file of the folder, whole or not at all."""
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Appends a line to the metrics."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drops metrics of steps after `step`, and a half-written last line: they come again."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except json.JSONDecodeError:
+                break
+        with replacing(self.metrics) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
+
+
+def find_checkpoint(place: Path) -> Checkpoint:
+    """The checkpoint a user named: a file, or the newest whole one of a run folder.
+
+    Raises:
+        DataError: there is none, or the file is damaged.
+    """
+    if not place.exists():
+        raise DataError(f"{place}: no such run or checkpoint")
+    if place.is_file():
+        return load_checkpoint(place)
+    newest = newest_checkpoint(RunFolder(place).checkpoints)
+    if newest is None:
+        raise DataError(
+            f"{place}: no checkpoint; expected a run folder with checkpoints/step-*.safetensors, "
+            "or a checkpoint file"
+        )
+    return load_checkpoint(newest)
