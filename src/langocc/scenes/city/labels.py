@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Occ3D labels of a scene's key frames: semantics and both masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from langocc.geometry.grid import OCC3D_GRID
+from langocc.geometry.rigid import invert_rigid
+from langocc.scenes.city.keyframes import KeyFrame
+from langocc.scenes.city.lidar import Sweep
+from langocc.scenes.city.occupancy import semantic_grid
+from langocc.scenes.city.surfaces import SurfacePoints, joined, occ3d_ids, sample_surfaces
+from langocc.scenes.city.visibility import camera_mask, lidar_coverage
+from langocc.scenes.city.world import World
+
+_REACH_M = float(np.hypot(*OCC3D_GRID.upper_m[:2]))
+"""From the vehicle to the far corner of its grid."""
+
+
+@dataclass(frozen=True)
+class Occ3dLabel:
+    """What `labels.npz` holds; see formats.md section 2."""
+
+    semantics: UInt8[np.ndarray, "x y z"]
+    mask_lidar: UInt8[np.ndarray, "x y z"]
+    mask_camera: UInt8[np.ndarray, "x y z"]
+
+
+class SceneLabeller:
+    """Labels the key frames of one scene; what they share is made once."""
+
+    def __init__(
+        self, world: World, keys: Sequence[KeyFrame], sweeps: Sequence[Sweep], seed: Sequence[int]
+    ) -> None:
+        """Samples the surfaces near the drive and joins the sweeps.
+
+        Args:
+            world: The scene.
+            keys: Its key frames.
+            sweeps: The sweep of each key frame.
+            seed: For the surface points.
+        """
+        rng = np.random.default_rng(seed)
+        drive_m = np.stack([key.world_from_ego[:3, 3] for key in keys])
+        self._world = world
+        self._class_of_thing = occ3d_ids(world)
+        self._still = sample_surfaces(world.static, self._class_of_thing, rng, drive_m, _REACH_M)
+        self._movers = [sample_surfaces(m.mesh, self._class_of_thing, rng) for m in world.movers]
+        self._coverage = lidar_coverage(world, sweeps, [key.time_s for key in keys])
+
+    def label(self, key: KeyFrame, sweep: Sweep) -> Occ3dLabel:
+        """The labels of a key frame, in its ego frame (x forward, y left, z up)."""
+        ego_from_world = invert_rigid(key.world_from_ego)
+        semantics = semantic_grid([part.moved(ego_from_world) for part in self._parts(key, sweep)])
+        mask_lidar = self._coverage.mask(ego_from_world, self._world.movers, key.time_s)
+        ego_from_cams = [ego_from_world @ e.world_from_cam for e in key.exposures]
+        seen = camera_mask(semantics, [e.camera for e in key.exposures], ego_from_cams)
+        return Occ3dLabel(
+            semantics, mask_lidar.astype(np.uint8), (seen & mask_lidar).astype(np.uint8)
+        )
+
+    def _parts(self, key: KeyFrame, sweep: Sweep) -> list[SurfacePoints]:
+        """Points near the vehicle at the key time, world frame; each part sorted by class."""
+        here = key.world_from_ego[:2, 3].astype(np.float32)
+        near = np.abs(self._still.points[:, :2] - here).max(axis=1) < _REACH_M
+        still = SurfacePoints(self._still.points[near], self._still.occ3d_id[near])
+        boxed = [
+            points.moved(pose)
+            for mover, points in zip(self._world.movers, self._movers, strict=True)
+            if np.linalg.norm((pose := mover.world_from_thing(key.time_s))[:2, 3] - here)
+            < _REACH_M + 10
+        ]
+        hits = SurfacePoints(sweep.points_world, self._class_of_thing[sweep.thing])
+        return [still, joined([hits, *boxed])]

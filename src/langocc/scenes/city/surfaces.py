@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points spread evenly over a scene's surfaces: the exact stand-in for Occ3D's accumulated sweeps.
+
+Drawn once per scene from a seeded generator, sorted by class, so that a key frame only has to move
+them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from jaxtyping import Float32, Float64, UInt8
+from scipy.spatial import KDTree
+
+from langocc.geometry.rigid import Transform
+from langocc.scenes.city.categories import CATEGORY
+from langocc.scenes.city.world import Mesh, World
+
+POINTS_PER_M2 = 60.0
+"""A fully covered voxel face (0.4 m) gets 10 points on average; one in 15,000 gets none."""
+
+_LONGEST_EDGE_M = 8.0
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points and the Occ3D class of each."""
+
+    points: Float32[np.ndarray, "point 3"]
+    occ3d_id: UInt8[np.ndarray, " point"]
+
+    def moved(self, b_from_a: Transform) -> "SurfacePoints":
+        """The same points in another frame."""
+        points = self.points @ b_from_a[:3, :3].T.astype(np.float32)
+        return SurfacePoints(points + b_from_a[:3, 3].astype(np.float32), self.occ3d_id)
+
+
+def occ3d_ids(world: World) -> UInt8[np.ndarray, " thing"]:
+    """Occ3D class of each thing of the world."""
+    return np.array([CATEGORY[t.category].occ3d_id for t in world.things], dtype=np.uint8)
+
+
+def sample_surfaces(
+    mesh: Mesh,
+    thing_occ3d_id: UInt8[np.ndarray, " thing"],
+    rng: np.random.Generator,
+    near_m: Float64[np.ndarray, "position 3"] | None = None,
+    reach_m: float = 0.0,
+) -> SurfacePoints:
+    """`POINTS_PER_M2` random points per square metre, at least one per face, in the mesh's frame.
+
+    Args:
+        mesh: The surfaces.
+        thing_occ3d_id: Occ3D class of each thing.
+        rng: Where the randomness comes from.
+        near_m: Only surfaces near one of these positions (metres); None: all.
+        reach_m: How near, metres.
+    """
+    corners, occ3d_id = mesh.vertices[mesh.faces], thing_occ3d_id[mesh.thing]
+    if near_m is not None:  # long faces are cut, or a road would be sampled to its far end
+        vertices, faces, source = trimesh.remesh.subdivide_to_size(
+            mesh.vertices, mesh.faces, _LONGEST_EDGE_M, max_iter=16, return_index=True
+        )
+        corners, occ3d_id = vertices[faces], occ3d_id[source]
+        distance_m = KDTree(near_m).query(corners.mean(axis=1))[0]
+        kept = distance_m < reach_m + _LONGEST_EDGE_M
+        corners, occ3d_id = corners[kept], occ3d_id[kept]
+    order = np.argsort(occ3d_id, kind="stable")
+    return _sample(corners[order], occ3d_id[order], rng)
+
+
+def _sample(
+    corners: Float64[np.ndarray, "face 3 3"],
+    occ3d_id: UInt8[np.ndarray, " face"],
+    rng: np.random.Generator,
+) -> SurfacePoints:
+    """Points on triangles, in the order of the triangles."""
+    edge_a, edge_b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    expected = POINTS_PER_M2 * np.linalg.norm(np.cross(edge_a, edge_b), axis=1) / 2
+    count = np.maximum(np.floor(expected + rng.random(len(expected))), 1).astype(np.int64)
+    face = np.repeat(np.arange(len(count)), count)
+    a, b = rng.random((2, len(face)))
+    outside = a + b > 1  # fold the unit square onto the triangle
+    a[outside], b[outside] = 1 - a[outside], 1 - b[outside]
+    points = corners[face, 0] + a[:, None] * edge_a[face] + b[:, None] * edge_b[face]
+    return SurfacePoints(points.astype(np.float32), occ3d_id[face])
+
+
+def joined(parts: Sequence[SurfacePoints]) -> SurfacePoints:
+    """All points of the parts, sorted by class."""
+    points = np.concatenate([part.points for part in parts])
+    occ3d_id = np.concatenate([part.occ3d_id for part in parts])
+    order = np.argsort(occ3d_id, kind="stable")
+    return SurfacePoints(points[order], occ3d_id[order])
