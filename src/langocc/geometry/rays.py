@@ -18,6 +18,8 @@ class RayBatch:
         features: Teacher feature of the ray's pixel (not renormalised; zeros for sky rays).
         rgb: Colour of the pixel in [0, 1]; only for the rgb variant.
         is_sky: The ray leaves the world: nothing within range. None: no such rays in the batch.
+        is_hit: A surface lies within range for certain. None: of every ray that is not sky. A ray
+            that is neither may end beyond the range; its opacity must not be supervised.
         weights: Loss weight of each ray; None means 1.
 
     Source: method.md section 3.
@@ -28,6 +30,7 @@ class RayBatch:
     features: Float[Tensor, "batch ray channel"] | None = None
     rgb: Float[Tensor, "batch ray 3"] | None = None
     is_sky: Bool[Tensor, "batch ray"] | None = None
+    is_hit: Bool[Tensor, "batch ray"] | None = None
     weights: Float[Tensor, "batch ray"] | None = None
 
     def to(self, device: torch.device | str) -> "RayBatch":

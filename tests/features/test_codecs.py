@@ -1,0 +1,94 @@
+"""Codecs: error bounds, exactness where promised, and decoding from stored arrays."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from langocc.errors import ConfigError, DataError
+from langocc.features.codecs import Fp16, Int8, NoFeatures, codec_of, fit_pca
+
+
+@pytest.fixture(scope="module")
+def features():
+    """Unit features on a 12-dimensional surface of 64 channels, with a little noise."""
+    generator = torch.Generator().manual_seed(0)
+    code = torch.randn(2000, 12, generator=generator)
+    mixed = code @ torch.randn(12, 64, generator=generator) + 1.0
+    mixed += 0.05 * torch.randn(2000, 64, generator=generator)
+    return functional.normalize(mixed, dim=-1)
+
+
+def through_a_file(codec, features):
+    """Decoded by what a reader has: name, channels, arrays, bytes."""
+    codes = codec.encode(features)
+    assert codes.dtype == torch.uint8
+    assert codes.shape == (len(features), codec.row_bytes)
+    arrays = {key: np.array(value) for key, value in codec.arrays.items()}
+    return codec_of(codec.name, codec.channels, arrays).decode(codes)
+
+
+def test_fp16_is_exact_for_halves(features):
+    torch.testing.assert_close(
+        through_a_file(Fp16(64), features), features.half().float(), rtol=0, atol=0
+    )
+
+
+def test_int8_is_within_half_a_step_of_each_row(features):
+    decoded = through_a_file(Int8(64), features)
+    step = features.abs().amax(dim=1, keepdim=True) / 127
+    # half a step, and the step's own rounding to float16 (2^-11 of up to 127 steps)
+    assert ((decoded - features).abs() <= step * (0.5 + 127 / 2**11)).all()
+    assert functional.cosine_similarity(decoded, features).min() > 0.9999
+
+
+def test_zeros_stay_zeros():
+    for codec in (Fp16(8), Int8(8)):
+        assert (through_a_file(codec, torch.zeros(3, 8)) == 0).all()
+
+
+def test_pca_keeps_what_its_components_span(features):
+    codec = fit_pca(features[:1000], 16)
+    decoded = through_a_file(codec, features)
+    cosine = functional.cosine_similarity(decoded, features)
+    assert cosine.median() > 0.99
+    basis = codec.basis
+    torch.testing.assert_close(basis @ basis.T, torch.eye(16), atol=2e-3, rtol=0)
+    # more components, less error: down to the 8-bit floor
+    errors = [
+        float((through_a_file(fit_pca(features, k), features) - features).square().mean())
+        for k in (2, 6, 12, 32)
+    ]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_pca_of_the_same_sample_is_the_same(features):
+    one, again = fit_pca(features, 8), fit_pca(features.clone(), 8)
+    assert torch.equal(one.basis, again.basis)
+    assert torch.equal(one.encode(features), again.encode(features))
+    assert (one.basis.gather(1, one.basis.abs().argmax(1, keepdim=True)) > 0).all()
+
+
+def test_pca_of_nothing_can_still_be_written():
+    codec = fit_pca(torch.zeros(0, 8), 4)
+    assert codec.encode(torch.zeros(0, 8)).shape == (0, 4)
+    assert torch.isfinite(codec.decode(torch.zeros(2, 4, dtype=torch.uint8))).all()
+
+
+def test_no_features_have_no_bytes():
+    assert NoFeatures().encode(torch.randn(5, 7)).shape == (5, 0)
+
+
+@pytest.mark.parametrize("components", [0, 65])
+def test_impossible_component_counts_are_refused(features, components):
+    with pytest.raises(ConfigError, match="1 to 64 components"):
+        fit_pca(features, components)
+
+
+def test_unknown_codec_and_missing_arrays_are_named(features):
+    with pytest.raises(DataError, match="fp16, int8"):
+        codec_of("zip", 64, {})
+    with pytest.raises(DataError, match="mean"):
+        codec_of("pca-int8", 64, {})
+    with pytest.raises(DataError, match="16 x 32"):
+        codec_of("pca-int8", 32, fit_pca(features, 16).arrays)
