@@ -10,6 +10,7 @@ from langocc.errors import LangOccError
 
 VERBS = {
     "check": "langocc.cli.check:Check",
+    "city": "langocc.cli.city:City",
     "train": "langocc.cli.train:Train",
 }
 """Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""

@@ -59,10 +59,10 @@ def sample_surfaces(
     """
     corners, occ3d_id = mesh.vertices[mesh.faces], thing_occ3d_id[mesh.thing]
     if near_m is not None:  # long faces are cut, or a road would be sampled to its far end
-        vertices, faces, source = trimesh.remesh.subdivide_to_size(
+        cut = trimesh.remesh.subdivide_to_size(
             mesh.vertices, mesh.faces, _LONGEST_EDGE_M, max_iter=16, return_index=True
         )
-        corners, occ3d_id = vertices[faces], occ3d_id[source]
+        corners, occ3d_id = cut[0][cut[1]], occ3d_id[cut[-1]]
         distance_m = KDTree(near_m).query(corners.mean(axis=1))[0]
         kept = distance_m < reach_m + _LONGEST_EDGE_M
         corners, occ3d_id = corners[kept], occ3d_id[kept]
