@@ -5,7 +5,7 @@ Two kinds of trouble: tables that do not fit together are an error; a key frame 
 or has an impossible number is left out, counted, and the rest is used.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -168,9 +168,7 @@ def _read_records(folder: Path, rig: _Rig, keys: _Keys) -> _Records:
         sizes=np.zeros((*shape, 2), dtype=np.int32),
     )
     for records in t.read_chunks(folder, t.SampleData):
-        for entry in records:
-            if not entry.is_key_frame:
-                continue
+        for entry in [entry for entry in records if entry.is_key_frame]:
             key = _follow(folder, entry, "sample_token", row)
             calibration = _follow(folder, entry, "calibrated_sensor_token", rig.rows)
             column = rig.columns[calibration]
@@ -194,23 +192,23 @@ def _read_records(folder: Path, rig: _Rig, keys: _Keys) -> _Records:
 def _read_poses(folder: Path, records: _Records) -> Float64[np.ndarray, "key sensor 4 4"]:
     """Pose of each record; identity where there is no record."""
     wanted = {token for tokens in records.pose_tokens for token in tokens if token}
-    found: dict[str, t.EgoPose] = {}
+    row: dict[str, int] = {}
+    transforms = [np.eye(4)[None]]
     path = t.table_path(folder, t.EgoPose)
-    for poses in t.read_chunks(folder, t.EgoPose):
+    for chunk in t.read_chunks(folder, t.EgoPose):
+        poses = [pose for pose in chunk if pose.token in wanted]
         for pose in poses:
-            if pose.token in wanted:
-                if pose.token in found:
-                    raise DataError(f"{path}: two records have the token {pose.token!r}")
-                found[pose.token] = pose
-    if missing := wanted - found.keys():
+            if pose.token in row:
+                raise DataError(f"{path}: two records have the token {pose.token!r}")
+            row[pose.token] = len(row) + 1
+        transforms.append(_transforms(poses))
+    if missing := wanted - row.keys():
         raise DataError(
             f"{path}: no record has the token {min(missing)!r} that sample_data.json refers to "
             f"({len(missing)} such tokens); are the tables of one version?"
         )
-    row = {token: number for number, token in enumerate(found, start=1)}
-    transforms = np.concatenate([np.eye(4)[None], _transforms(found.values())])
     rows = np.array([[row.get(token, 0) for token in tokens] for tokens in records.pose_tokens])
-    return transforms[rows]
+    return np.concatenate(transforms)[rows]
 
 
 def _faults(
@@ -258,10 +256,9 @@ def _follow(folder: Path, entry: t.Record, column: str, target: dict[str, Target
 
 
 def _transforms(
-    entries: Iterable[t.EgoPose | t.CalibratedSensor],
+    entries: Collection[t.EgoPose | t.CalibratedSensor],
 ) -> Float64[np.ndarray, "entry 4 4"]:
     """Rigid transforms; not finite where the numbers are not, or where the rotation is 0."""
-    entries = list(entries)
     transforms = np.tile(np.eye(4), (len(entries), 1, 1))
     quaternions = _numbers([entry.rotation for entry in entries], (4,))
     transforms[:, :3, :3] = rotations_from_quaternions(quaternions)
@@ -273,14 +270,18 @@ def _numbers(
     raw: list[msgspec.Raw], shape: tuple[int, ...], empty: float = np.nan
 ) -> Float64[np.ndarray, " entry *shape"]:
     """Arrays of JSON text; NaN where there are not `shape` numbers, `empty` for an empty list."""
-    numbers = np.full((len(raw), *shape), np.nan)
-    for row, text in enumerate(raw):
-        value = msgspec.json.decode(text)
-        if value == []:
-            numbers[row] = empty
-            continue
-        try:
-            numbers[row] = np.asarray(value, dtype=np.float64).reshape(shape)
-        except (TypeError, ValueError):
-            continue  # stays NaN
-    return numbers
+    try:
+        together = msgspec.json.decode(b"[" + b",".join(raw) + b"]")
+        return np.array(together, dtype=np.float64).reshape(len(raw), *shape)
+    except (TypeError, ValueError):  # one of them is not like the others
+        return np.stack([_numbers_of(text, shape, empty) for text in raw])
+
+
+def _numbers_of(
+    raw: msgspec.Raw, shape: tuple[int, ...], empty: float
+) -> Float64[np.ndarray, "*shape"]:
+    numbers = msgspec.json.decode(raw)
+    try:
+        return np.array(numbers, dtype=np.float64).reshape(shape)
+    except (TypeError, ValueError):
+        return np.full(shape, empty if numbers == [] else np.nan)

