@@ -15,7 +15,7 @@ from langocc.errors import DataError
 from langocc.evaluate.predictions import Prediction
 from langocc.evaluate.projected import lidar_points_ego
 from langocc.features.input_images import ImageReader
-from langocc.features.sample import load_sample, test_time
+from langocc.features.sample import for_inference, load_sample
 from langocc.field import FREE, VoxelField
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.model.langocc import LangOcc
@@ -88,7 +88,7 @@ class Predictor:
         Raises:
             DataError: no such frame, or an image is missing or damaged.
         """
-        config = test_time(self.config.sample)
+        config = for_inference(self.config.sample)
         unused = np.random.default_rng(0)  # nothing is drawn at test time
         batch = load_sample(dataset, None, token, config, unused, reader).to(self.device)
         return self.model(batch.images, batch.rig)
@@ -134,7 +134,9 @@ def predict_points(field: VoxelField, frame: Frame) -> np.ndarray:
     return answers.features[0].half().cpu().numpy()
 
 
-def _resampled(values: np.ndarray, source: VoxelGrid, target: VoxelGrid, outside: float) -> Any:
+def _resampled(
+    values: np.ndarray, source: VoxelGrid, target: VoxelGrid, outside: float
+) -> np.ndarray:
     """Values of the source cell that each target cell's centre lies in."""
     if source == target:
         return values

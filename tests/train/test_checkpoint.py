@@ -30,7 +30,7 @@ def _trained():
 
 def test_round_trip(tmp_path):
     model, average, optimizer = _trained()
-    path = tmp_path / "step-000003.safetensors"
+    path = tmp_path / "step-00000003.safetensors"
     save_checkpoint(path, model, average, optimizer, {"step": 3, "config": {"a": 1}})
     loaded = load_checkpoint(path)
     assert loaded.metadata["step"] == 3
@@ -93,11 +93,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_newest_and_keep_last(tmp_path):
     assert newest_checkpoint(tmp_path) is None
     for step in (5, 40, 300):
-        (tmp_path / f"step-{step:06d}.safetensors").touch()
+        (tmp_path / f"step-{step:08d}.safetensors").touch()
     (tmp_path / ".step-000999.safetensors.1.part").touch()
-    assert newest_checkpoint(tmp_path).name == "step-000300.safetensors"
+    assert newest_checkpoint(tmp_path).name == "step-00000300.safetensors"
     keep_last(tmp_path, 2)
     assert sorted(p.name for p in tmp_path.glob("step*")) == [
-        "step-000040.safetensors",
-        "step-000300.safetensors",
+        "step-00000040.safetensors",
+        "step-00000300.safetensors",
     ]

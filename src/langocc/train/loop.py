@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from langocc.batch import Batch
 from langocc.errors import LangOccError
-from langocc.features.loader import TrainingSet, collate
+from langocc.features.loader import collate
 from langocc.model.langocc import LangOcc
 from langocc.provenance import software
 from langocc.render.objective import Objective, objective
@@ -59,6 +59,23 @@ class Progress:
     step_s: float
 
 
+@runtime_checkable
+class Samples(Protocol):
+    """What a run trains on; `features.loader.TrainingSet` is one.
+
+    Number `epoch * len(samples) + i` is sample i as drawn in that epoch: a batch of one that
+    depends on the number alone, so that a resumed run sees the same.
+    """
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        ...
+
+    def __getitem__(self, number: int) -> Batch:
+        """One sample."""
+        ...
+
+
 class Training:
     """A run: model, average, optimiser and step, made new or taken up where it stopped."""
 
@@ -67,7 +84,7 @@ class Training:
         config: TrainConfig,
         run: RunFolder,
         *,
-        samples: TrainingSet,
+        samples: Samples,
         device: torch.device,
         facts: Mapping[str, Any],
     ) -> None:
@@ -165,7 +182,7 @@ class Training:
             for step in range(self.step, self.steps)
         ]
         return DataLoader(
-            self.samples,
+            self.samples,  # pyright: ignore[reportArgumentType]  (any map will do)
             batch_sampler=numbers,
             collate_fn=collate,
             num_workers=config.workers,

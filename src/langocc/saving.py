@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions of many frames into a folder, taken up where a killed run stopped."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from langocc.evaluate.predictions import missing_tokens, write_prediction
+from langocc.files import replacing
+from langocc.predictor import ClassQueries, Predictor, predict_classes, predict_points
+from langocc.scenes.dataset import Dataset
+from langocc.scenes.frame import Frame
+
+
+@dataclass(frozen=True)
+class SavePlan:
+    """What a folder of predictions was made with; another plan replaces its files.
+
+    Attributes:
+        threshold: Density from which a voxel is occupied, 1/m.
+        vocabulary: Name of the prompts' vocabulary.
+        templates: Prompts were averaged over the templates.
+        points: LiDAR points' features are saved as well.
+    """
+
+    threshold: float
+    vocabulary: str
+    templates: bool
+    points: bool
+
+
+def save_predictions(
+    predictor: Predictor,
+    dataset: Dataset,
+    frames: Sequence[Frame],
+    queries: ClassQueries,
+    folder: Path,
+    plan: SavePlan,
+    watch: Callable[[Frame], None] = lambda _: None,
+) -> None:
+    """Writes `<token>.npz` of every frame; files of the same plan and checkpoint are kept.
+
+    Args:
+        predictor: The model.
+        dataset: Where the frames' past is found.
+        frames: Frames to predict.
+        queries: The vocabulary's vectors.
+        folder: Where to write.
+        plan: What else decides about the files' content.
+        watch: Called after every frame, also for those that were there.
+
+    Raises:
+        DataError: an image is missing or damaged.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    record = {"checkpoint": dict(predictor.checkpoint), **vars(plan)}
+    _claim(folder, record)
+    missing = set(missing_tokens(folder, [frame.token for frame in frames]))
+    for frame in frames:
+        if frame.token in missing:
+            field = predictor.field(dataset, frame.token)
+            points = plan.points and frame.lidar is not None
+            write_prediction(
+                folder,
+                frame.token,
+                predict_classes(field, queries, plan.threshold),
+                predict_points(field, frame) if points else None,
+            )
+        watch(frame)
+
+
+def _claim(folder: Path, record: dict[str, object]) -> None:
+    """Makes the folder one of this record: files of another one are stale and are removed."""
+    path = folder / "predictions.json"
+    if path.exists() and json.loads(path.read_text()) == record:
+        return
+    for stale in folder.glob("*.npz"):
+        stale.unlink()
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
