@@ -2,12 +2,13 @@
 """Speed of the evaluations on made-up frames of real size.
 
 python benchmarks/evaluate.py occ3d --frames 300
-python benchmarks/evaluate.py rayiou --device cuda
+python benchmarks/evaluate.py rayiou --device cuda --batch 16
 """
 
 import argparse
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from langocc.evaluate.archives import write_arrays
 from langocc.evaluate.occ3d import OccupancyOptions, evaluate_predictions
 from langocc.evaluate.predictions import Prediction, write_prediction
+from langocc.evaluate.rayiou import ray_counts
 from langocc.geometry.grid import OCC3D_GRID
 from langocc.scenes.frame import Frame
 
@@ -59,14 +61,42 @@ def occ3d(options: argparse.Namespace) -> None:
             )
             rate = len(frames) / (time.perf_counter() - start)
             print(
-                f"occ3d  {max(len(thresholds), 1)} level(s), density {'read' if thresholds else 'unread'}: "
+                f"occ3d, {max(len(thresholds), 1)} threshold(s): "
                 f"{rate:7.1f} frames/s, {VALIDATION_FRAMES / rate:6.1f} s for {VALIDATION_FRAMES}"
             )
 
 
+def rayiou(options: argparse.Namespace) -> None:
+    """Frames a second of RayIoU from memory: eight origins, 14,040 rays each."""
+    generator = np.random.default_rng(0)
+    labels = [street(generator) for _ in range(options.batch)]
+    semantics = [np.roll(label, 2, 0) for label in labels]
+    xs = np.linspace(-38, 38, 8)
+    origins = [np.stack([xs, 0 * xs, 0 * xs + 1.84], axis=1) for _ in labels]
+    rates = []
+    for _ in range(options.repeats + 1):
+        start = time.perf_counter()
+        with ThreadPoolExecutor(options.workers) as pool:  # each ends in a copy to the CPU
+            tasks = [
+                pool.submit(ray_counts, semantics, labels, origins, device=options.device)
+                for _ in range(options.workers)
+            ]
+            done = sum(len(task.result()) for task in tasks)
+        rates.append(done / (time.perf_counter() - start))
+    rate = float(np.median(rates[1:]))
+    print(
+        f"rayiou on {options.device}, {options.workers} worker(s), batch {options.batch}: "
+        f"{rate:7.1f} frames/s, {VALIDATION_FRAMES / rate:6.1f} s for {VALIDATION_FRAMES}"
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["occ3d"])
-    parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--workers", type=int, default=2)
-    occ3d(parser.parse_args())
+    parser.add_argument("what", choices=["occ3d", "rayiou"])
+    parser.add_argument("--frames", type=int, default=300, help="frames of occ3d")
+    parser.add_argument("--workers", type=int, default=2, help="threads; for a CPU one per core")
+    parser.add_argument("--device", default="cpu", help="device of rayiou")
+    parser.add_argument("--batch", type=int, default=1, help="frames rayiou traces together")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    {"occ3d": occ3d, "rayiou": rayiou}[arguments.what](arguments)
