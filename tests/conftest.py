@@ -24,3 +24,14 @@ def real_root() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real key frame is not at {folder}; set LANGOCC_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_city(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A procedural city: 2 train, 1 val, 1 test scene of 4 key frames, images 200 x 112."""
+    from langocc.scenes.city.plan import CitySettings
+    from langocc.scenes.city.write import write_city
+
+    root = tmp_path_factory.mktemp("small_city") / "city"
+    write_city(root, CitySettings(2, 1, 1, frames_per_scene=4, width=200, height=112))
+    return root

@@ -27,7 +27,7 @@ from langocc.scenes.dataset import Split
 
 
 def assemble(settings: CitySettings, folders: CityFolders) -> None:
-    """Writes what needs all scenes from their parts, `splits.json` last, and drops the parts.
+    """Writes what needs all scenes from their parts, `splits.json` last.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -39,9 +39,6 @@ def assemble(settings: CitySettings, folders: CityFolders) -> None:
     _write_retrieval(folders, parts)
     splits = {s: [p.scene[0].name for p in parts if p.split == s] for s in get_args(Split)}
     _write(folders.splits, msgspec.json.format(msgspec.json.encode(splits)))
-    for name in names:
-        folders.part(name).unlink()
-    folders.part("").parent.rmdir()
 
 
 def _read_part(folders: CityFolders, name: str) -> ScenePart:

@@ -61,9 +61,14 @@ class CityFolders:
         """Thing of each LiDAR point: one uint16 array a key frame, named by its sample token."""
         return self.root / "city" / f"{scene}.npz"
 
+    @property
+    def parts(self) -> Path:
+        """Finished scenes' shares of the tables; gone when the city is finished."""
+        return self.root / "city" / "unfinished"
+
     def part(self, scene: str) -> Path:
-        """A finished scene's share of the tables; gone when the city is finished."""
-        return self.root / "city" / "unfinished" / f"{scene}.json"
+        """A finished scene's share of the tables."""
+        return self.parts / f"{scene}.json"
 
     def relative(self, path: Path) -> str:
         """A path as the tables have it."""

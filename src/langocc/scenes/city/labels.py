@@ -32,23 +32,19 @@ class Occ3dLabel:
 class SceneLabeller:
     """Labels the key frames of one scene; what they share is made once."""
 
-    def __init__(
-        self, world: World, keys: Sequence[KeyFrame], sweeps: Sequence[Sweep], seed: Sequence[int]
-    ) -> None:
+    def __init__(self, world: World, keys: Sequence[KeyFrame], sweeps: Sequence[Sweep]) -> None:
         """Samples the surfaces near the drive and joins the sweeps.
 
         Args:
             world: The scene.
             keys: Its key frames.
             sweeps: The sweep of each key frame.
-            seed: For the surface points.
         """
-        rng = np.random.default_rng(seed)
         drive_m = np.stack([key.world_from_ego[:3, 3] for key in keys])
         self._world = world
         self._class_of_thing = occ3d_ids(world)
-        self._still = sample_surfaces(world.static, self._class_of_thing, rng, drive_m, _REACH_M)
-        self._movers = [sample_surfaces(m.mesh, self._class_of_thing, rng) for m in world.movers]
+        self._still = sample_surfaces(world.static, self._class_of_thing, drive_m, _REACH_M)
+        self._movers = [sample_surfaces(m.mesh, self._class_of_thing) for m in world.movers]
         self._coverage = lidar_coverage(world, sweeps, [key.time_s for key in keys])
 
     def label(self, key: KeyFrame, sweep: Sweep) -> Occ3dLabel:

@@ -62,8 +62,7 @@ class _Recording:
     def run(self, frame_done: Callable[[], None]) -> None:
         """Writes the scene."""
         sweeps = [scan(self.caster, key.world_from_ego, key.time_s) for key in self.keys]
-        seed = (self.plan.settings.seed, self.plan.index, 1)
-        labeller = SceneLabeller(self.world, self.keys, sweeps, seed)
+        labeller = SceneLabeller(self.world, self.keys, sweeps)
         boxes, texts = [], []
         for key, sweep in zip(self.keys, sweeps, strict=True):
             visible = self._write_images(key)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Points spread evenly over a scene's surfaces: the exact stand-in for Occ3D's accumulated sweeps.
 
-Drawn once per scene from a seeded generator, sorted by class, so that a key frame only has to move
-them.
+Made once per scene and sorted by class, so that a key frame only has to move them.
 """
 
 from collections.abc import Sequence
@@ -10,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 from scipy.spatial import KDTree
 
 from langocc.geometry.rigid import Transform
 from langocc.scenes.city.categories import CATEGORY
 from langocc.scenes.city.world import Mesh, World
 
-POINTS_PER_M2 = 60.0
-"""A fully covered voxel face (0.4 m) gets 10 points on average; one in 15,000 gets none."""
+SPACING_M = 0.13
+"""Between points: three a voxel's edge (0.4 m), so that no surface slips through."""
 
 _LONGEST_EDGE_M = 8.0
 
@@ -44,16 +43,14 @@ def occ3d_ids(world: World) -> UInt8[np.ndarray, " thing"]:
 def sample_surfaces(
     mesh: Mesh,
     thing_occ3d_id: UInt8[np.ndarray, " thing"],
-    rng: np.random.Generator,
     near_m: Float64[np.ndarray, "position 3"] | None = None,
     reach_m: float = 0.0,
 ) -> SurfacePoints:
-    """`POINTS_PER_M2` random points per square metre, at least one per face, in the mesh's frame.
+    """Points `SPACING_M` apart or less, at least one per face, in the mesh's frame.
 
     Args:
         mesh: The surfaces.
         thing_occ3d_id: Occ3D class of each thing.
-        rng: Where the randomness comes from.
         near_m: Only surfaces near one of these positions (metres); None: all.
         reach_m: How near, metres.
     """
@@ -67,24 +64,31 @@ def sample_surfaces(
         kept = distance_m < reach_m + _LONGEST_EDGE_M
         corners, occ3d_id = corners[kept], occ3d_id[kept]
     order = np.argsort(occ3d_id, kind="stable")
-    return _sample(corners[order], occ3d_id[order], rng)
+    return _sample(corners[order], occ3d_id[order])
 
 
 def _sample(
-    corners: Float64[np.ndarray, "face 3 3"],
-    occ3d_id: UInt8[np.ndarray, " face"],
-    rng: np.random.Generator,
+    corners: Float64[np.ndarray, "face 3 3"], occ3d_id: UInt8[np.ndarray, " face"]
 ) -> SurfacePoints:
-    """Points on triangles, in the order of the triangles."""
+    """Points on triangles, in the order of the triangles: rows along one edge, beside another."""
     edge_a, edge_b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    expected = POINTS_PER_M2 * np.linalg.norm(np.cross(edge_a, edge_b), axis=1) / 2
-    count = np.maximum(np.floor(expected + rng.random(len(expected))), 1).astype(np.int64)
-    face = np.repeat(np.arange(len(count)), count)
-    a, b = rng.random((2, len(face)))
-    outside = a + b > 1  # fold the unit square onto the triangle
-    a[outside], b[outside] = 1 - a[outside], 1 - b[outside]
+    face, a = _spread(np.ones(len(corners)), np.linalg.norm(edge_a, axis=1))
+    length_b_m = np.linalg.norm(edge_b, axis=1)[face] * (1 - a)
+    row, b = _spread(1 - a, length_b_m)
+    face, a = face[row], a[row]
     points = corners[face, 0] + a[:, None] * edge_a[face] + b[:, None] * edge_b[face]
     return SurfacePoints(points.astype(np.float32), occ3d_id[face])
+
+
+def _spread(
+    extent: Float64[np.ndarray, " line"], length_m: Float64[np.ndarray, " line"]
+) -> tuple[Int64[np.ndarray, " point"], Float64[np.ndarray, " point"]]:
+    """Places on lines, `SPACING_M` apart or less: index of the line, position in 0..extent."""
+    count = np.maximum(np.ceil(length_m / SPACING_M), 1).astype(np.int64)
+    line = np.repeat(np.arange(len(count)), count)
+    first = np.cumsum(count) - count
+    place = np.arange(len(line)) - first[line]
+    return line, (place + 0.5) / count[line] * extent[line]
 
 
 def joined(parts: Sequence[SurfacePoints]) -> SurfacePoints:

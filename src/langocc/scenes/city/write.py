@@ -7,6 +7,7 @@ same as if it had not been.
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -47,9 +48,19 @@ def write_city(
     """
     folders = CityFolders(root, settings.version)
     _claim(folders, settings)
-    if folders.splits.is_file():
-        frames_done(settings.frames)
-        return
+    if not folders.splits.is_file():
+        _write_missing_scenes(folders, settings, workers, frames_done)
+        assemble(settings, folders)
+    shutil.rmtree(folders.parts, ignore_errors=True)
+    frames_done(settings.frames)
+
+
+def _write_missing_scenes(
+    folders: CityFolders, settings: CitySettings, workers: int, frames_done: Callable[[int], None]
+) -> None:
+    """Writes the scenes that are not finished."""
+    for leftover in folders.root.rglob(".*.part"):  # of a run that was killed
+        leftover.unlink()
     missing = [plan for plan in settings.scenes() if not folders.part(plan.name).is_file()]
     before = settings.frames - len(missing) * settings.frames_per_scene
     frames_done(before)
@@ -57,7 +68,6 @@ def write_city(
         _in_processes(missing, folders, min(workers, len(missing)), before, frames_done)
     else:
         _in_this_process(missing, folders, before, frames_done)
-    assemble(settings, folders)
 
 
 def _claim(folders: CityFolders, settings: CitySettings) -> None:
