@@ -75,6 +75,11 @@ def test_pca_of_nothing_can_still_be_written():
     assert torch.isfinite(codec.decode(torch.zeros(2, 4, dtype=torch.uint8))).all()
 
 
+@pytest.mark.parametrize("codec", [Fp16(8), Int8(8), fit_pca(torch.randn(9, 8), 4)])
+def test_no_rays_are_no_bytes(codec):
+    assert through_a_file(codec, torch.zeros(0, 8)).shape == (0, 8)
+
+
 def test_no_features_have_no_bytes():
     assert NoFeatures().encode(torch.randn(5, 7)).shape == (5, 0)
 

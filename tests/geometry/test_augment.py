@@ -34,7 +34,7 @@ def test_matrices_equal_the_recorded_ones(recorded):
 
 @pytest.mark.parity
 def test_recorded_draws_follow_from_the_formula(recorded):
-    """Scale, crop offset, flip and angle of the legacy generator's stream, in the recorded order."""
+    """Scale, crop offset, flip and angle of the legacy stream, in the recorded order."""
     legacy = np.random.RandomState(5)
     for row in recorded["aug_params"]:
         scale = 704 / 1600 + legacy.uniform(-0.06, 0.11)

@@ -11,6 +11,8 @@ from langocc.errors import LangOccError
 VERBS = {
     "check": "langocc.cli.check:Check",
     "city": "langocc.cli.city:City",
+    "prepare": "langocc.cli.prepare:Prepare",
+    "extract": "langocc.cli.extract:Extract",
     "train": "langocc.cli.train:Train",
 }
 """Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""

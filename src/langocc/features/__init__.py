@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pixels become rays, their teacher features on disk, and the samples the network trains on."""
+"""Which pixels become rays, their teacher features on disk, and the samples to train on."""

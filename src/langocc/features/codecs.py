@@ -71,6 +71,8 @@ class Int8:
 
     def encode(self, features: Float[Tensor, "ray channel"]) -> UInt8[Tensor, "ray byte"]:
         """Rounded to the nearest step."""
+        if len(features) == 0:  # torch cannot reinterpret an empty column
+            return torch.zeros(0, self.row_bytes, dtype=torch.uint8, device=features.device)
         step = (features.float().abs().amax(dim=1, keepdim=True) / 127).to(torch.float16)
         levels = features.float() / step.float().clamp_min(torch.finfo(torch.float16).tiny)
         levels = levels.round().clamp(-127, 127).to(torch.int8)
@@ -78,6 +80,8 @@ class Int8:
 
     def decode(self, codes: UInt8[Tensor, "ray byte"]) -> Float[Tensor, "ray channel"]:
         """Levels times step."""
+        if len(codes) == 0:
+            return torch.zeros(0, self.channels, device=codes.device)
         step = codes[:, :2].contiguous().view(torch.float16).float()
         return codes[:, 2:].view(torch.int8).float() * step
 

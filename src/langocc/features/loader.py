@@ -1,26 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training samples for `torch.utils.data.DataLoader`, the same however many workers load them.
+"""Training samples for `torch.utils.data.DataLoader`, the same however many workers load them."""
 
-Typical use::
-
-    samples = TrainingSet(dataset, store, SampleConfig(), tokens, seed=0)
-    loader = DataLoader(
-        samples, batch_size=4, num_workers=8, persistent_workers=True, collate_fn=collate,
-        sampler=EpochSampler(len(samples), seed=0, rank=rank, ranks=ranks),
-    )
-    for epoch in range(18):
-        loader.sampler.set_epoch(epoch)
-        for batch in loader: ...
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
 
 from langocc.batch import Batch
 from langocc.errors import DataError
@@ -75,47 +61,6 @@ class TrainingSet(TorchDataset[Batch]):
         token = self.tokens[number % len(self.tokens)]
         generator = generator_of("sample", self.seed, number)
         return load_sample(self.dataset, self.store, token, self.config, generator, self._reader)
-
-
-class EpochSampler(Sampler[int]):
-    """Numbers of one epoch for one rank: a permutation of the set, the same on every rank.
-
-    All ranks get equally many; the permutation's beginning fills up where it does not divide.
-    """
-
-    def __init__(
-        self, length: int, *, seed: int = 0, rank: int = 0, ranks: int = 1, shuffle: bool = True
-    ) -> None:
-        """Starts at epoch 0.
-
-        Raises:
-            ValueError: nothing to sample, or no such rank.
-        """
-        if length < 1 or not 0 <= rank < ranks:
-            raise ValueError(
-                f"sampler: expected length >= 1, 0 <= rank < ranks, got {length}, {rank}, {ranks}"
-            )
-        self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
-        self.shuffle = shuffle
-        self.epoch = 0
-        self.skip = 0
-
-    def set_epoch(self, epoch: int, skip: int = 0) -> None:
-        """Chooses the epoch; `skip` leaves out this rank's first samples, to resume within it."""
-        self.epoch, self.skip = epoch, skip
-
-    def __len__(self) -> int:
-        """Samples of this rank."""
-        return -(-self.length // self.ranks) - self.skip
-
-    def __iter__(self) -> Iterator[int]:
-        """Numbers for `TrainingSet`."""
-        order = np.arange(self.length)
-        if self.shuffle:
-            order = generator_of("epoch", self.seed, self.epoch).permutation(self.length)
-        padded = np.resize(order, -(-self.length // self.ranks) * self.ranks)
-        ours = padded[self.rank :: self.ranks][self.skip :]
-        return iter((ours + self.epoch * self.length).tolist())
 
 
 def collate(samples: Sequence[Batch]) -> Batch:

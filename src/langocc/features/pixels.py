@@ -12,7 +12,7 @@ SKY = 1
 """Flag: the teacher says that this pixel is sky, so the ray leaves the world."""
 
 HIT = 2
-"""Flag: a surface lies within range for certain (its depth was measured, or flat ground says so)."""
+"""Flag: a surface lies within range for certain (measured, or flat ground says so)."""
 
 SKY_ONLY = 4
 """Flag: a pixel that is kept only if the teacher calls it sky; never in a finished store."""

@@ -43,6 +43,17 @@ class RunReport:
     bare: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def summary(self, folder: Path, what: str) -> str:
+        """A few lines for people."""
+        size_mb = sum(path.stat().st_size for path in folder.glob("*.shard")) / 1e6
+        lines = [
+            f"{folder}: {what} of {len(self.done)} scenes written ({self.frames} key frames, "
+            f"{self.rays:,} rays), {len(self.skipped)} were there; {size_mb:.1f} MB in all"
+        ]
+        if self.bare:
+            lines.append(f"{len(self.bare)} key frames have no rays, such as {self.bare[0]}")
+        return "\n".join(lines + self.notes)
+
     def raise_failures(self) -> None:
         """Raises what went wrong with some scenes, once all the others are done.
 

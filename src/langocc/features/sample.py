@@ -2,7 +2,7 @@
 """One training or test sample: input images of a key frame and its past, the rig, the rays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from langocc.features.rays import Intrinsics, camera_intrinsics, cast_pixels, ke
 from langocc.features.store import FeatureStore
 from langocc.features.window import draw_rows, window_indices
 from langocc.geometry.augment import (
+    PUBLISHED_RANGES,
     AugmentConfig,
     ImageAugmentation,
     draw_bev_flip,
@@ -43,7 +44,7 @@ class SampleConfig:
     """Key frames to either side whose rays are pooled."""
     rays: int = 8192
     """Rays drawn per sample; 0: none, as at test time."""
-    augment: AugmentConfig | None = AugmentConfig()
+    augment: AugmentConfig | None = field(default=PUBLISHED_RANGES)
     """Ranges of the augmentation; None: none, as at test time."""
     intrinsics: Intrinsics = "own"
     """Whose intrinsics unproject a ray's pixel; `key` is the published quirk."""

@@ -3,12 +3,12 @@
 
 Layout (little-endian)::
 
-    "LORAYS\\0\\1"                       8 bytes
+    magic                               8 bytes: "LORAYS", 0, 1
     rows of frame 0, of frame 1, ...    stride bytes each
     arrays                              the codec's, and the checksums
     index                               JSON, `ShardIndex`
     offset u64, length u32, crc u32     of the index
-    "LORAYS\\0\\1"                       8 bytes
+    magic                               8 bytes: "LORAYS", 0, 1
 
 The index comes last, so that frames stream through memory and a file that was cut short has none.
 """

@@ -35,6 +35,10 @@ class AugmentConfig:
     """Mirror the ego frame's y axis with probability 0.5."""
 
 
+PUBLISHED_RANGES = AugmentConfig()
+"""What the published training draws from."""
+
+
 @dataclass(frozen=True)
 class ImageAugmentation:
     """One camera's way from image to network input: resize, crop, flip, rotate, in this order.
