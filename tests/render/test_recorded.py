@@ -159,7 +159,8 @@ def as_xyz(volume):
 def look_up_corners(volume, points):
     """The lookup that the sparse path is made of."""
     cells = tuple(volume.shape[1:4])
-    index, weight = corners(voxel_coordinates(points, BOX, cells), cells)
+    index, weight = corners(voxel_coordinates(points, BOX, cells).flatten(0, -2), cells)
+    weight = weight * (index >= 0)
     rows = volume[0].flatten(0, 2)
     begin = torch.arange(0, index.numel(), 8)
     shape = (*points.shape[:-1], -1)

@@ -25,10 +25,9 @@ class RenderConfig:
     """Samples placed where the probing found something."""
     jitter: bool = True
     """Move the inner proposal edges by up to half an interval; published also at test time."""
-    extinction: float = 1.0
-    """Extinction of a voxel of density 1, 1/m. Published: 1; more gives harder surfaces."""
-    implementation: Literal["readable", "fused"] = "fused"
-    """`readable` builds the whole feature volume; `fused` gives the same numbers without it."""
+    implementation: Literal["readable", "sparse", "triton", "fused"] = "fused"
+    """`readable` builds the whole feature volume. `sparse` (torch, any device) and `triton` (GPU)
+    give the same numbers without it; `fused` takes the faster of these two that can run."""
     chunk_rays: int | None = None
     """Render at most so many rays of each scene at a time; None: all at once."""
 
@@ -43,7 +42,5 @@ class RenderConfig:
                 "proposals, samples: expected at least 2 of each, "
                 f"got {self.proposals} and {self.samples}"
             )
-        if not self.extinction > 0.0:
-            raise ValueError(f"extinction: expected a positive number, got {self.extinction}")
         if self.chunk_rays is not None and self.chunk_rays < 1:
             raise ValueError(f"chunk_rays: expected at least 1, got {self.chunk_rays}")

@@ -71,28 +71,36 @@ def lookup(
 
 
 def corners(
-    coordinates: Float[Tensor, "*shape 3"], cells: tuple[int, int, int]
-) -> tuple[Int[Tensor, "*shape 8"], Float[Tensor, "*shape 8"]]:
+    coordinates: Float[Tensor, "point 3"], cells: tuple[int, int, int]
+) -> tuple[Int[Tensor, "point 8"], Float[Tensor, "point 8"]]:
     """The eight voxels around each position and their trilinear weights.
 
     Returns:
-        Flat voxel index (x * Y + y) * Z + z, -1 outside the volume; weights, 0 outside.
+        Flat voxel index (x * Y + y) * Z + z, -1 outside the volume; weights, of these too.
         Corner c has offsets (c >> 2 & 1, c >> 1 & 1, c & 1) along x, y, z.
     """
-    base = coordinates.floor()
-    fraction = coordinates - base
     # Far points would overflow an integer; beyond -2 or the last cell all corners are outside.
-    limit = base.new_tensor(cells)
-    base = torch.minimum(base.clamp(min=-2.0), limit).long()
-    index = base.new_zeros((*base.shape[:-1], 8))
-    weight = fraction.new_ones((*base.shape[:-1], 8))
-    inside = torch.ones_like(weight, dtype=torch.bool)
-    corner = torch.arange(8, device=base.device)
-    for axis, shift in enumerate((2, 1, 0)):
-        offset = corner >> shift & 1
-        position = base[..., axis, None] + offset
-        inside &= (position >= 0) & (position < cells[axis])
-        index = index * cells[axis] + position
-        share = fraction[..., axis, None]
-        weight = weight * torch.where(offset.bool(), share, 1 - share)
-    return index.masked_fill(~inside, -1), weight.masked_fill(~inside, 0.0)
+    nearby = torch.minimum(coordinates.clamp(min=-2.0), coordinates.new_tensor(cells))
+    base = nearby.floor()
+    return corner_voxels(base.long(), cells), corner_weights(nearby - base)
+
+
+def corner_voxels(
+    base: Int[Tensor, "point 3"], cells: tuple[int, int, int]
+) -> Int[Tensor, "point 8"]:
+    """Flat indices of the eight voxels base + {0, 1}^3, -1 outside the volume."""
+    pairs = base[..., None] + torch.arange(2, device=base.device)
+    inside = (pairs >= 0) & (pairs < base.new_tensor(cells)[:, None])
+    pairs = pairs * base.new_tensor([cells[1] * cells[2], cells[2], 1])[:, None]
+    x, y, z = pairs[:, 0, :, None, None], pairs[:, 1, None, :, None], pairs[:, 2, None, None, :]
+    index = x + y + z
+    x, y, z = inside[:, 0, :, None, None], inside[:, 1, None, :, None], inside[:, 2, None, None, :]
+    is_inside = x & y & z
+    return index.masked_fill_(~is_inside, -1).flatten(1)
+
+
+def corner_weights(fraction: Float[Tensor, "point 3"]) -> Float[Tensor, "point 8"]:
+    """Trilinear weights of the eight corners of a unit cell, in the order of `corner_voxels`."""
+    pairs = torch.stack([1 - fraction, fraction], dim=-1)
+    square = pairs[:, 0, :, None] * pairs[:, 1, None, :]
+    return (square[..., None] * pairs[:, 2, None, None, :]).flatten(1)

@@ -72,7 +72,7 @@ def place_samples(
     """Probes the density at uniform intervals and puts the samples where it stops light."""
     edges = proposal_edges(uniforms.to(origins), config)
     probes = along(origins, directions, (edges[..., 1:] + edges[..., :-1]) / 2)
-    probed = config.extinction * lookup(density[..., None], probes, box)[..., 0]
+    probed = lookup(density[..., None], probes, box)[..., 0]
     through = transmittance(probed, edges.diff(dim=-1))
     centres = importance_centres(edges, through, config.samples)
     edges = edges_around(centres, config.near_m, config.far_m)
@@ -83,7 +83,7 @@ def render_geometry(
     density: Float[Tensor, "batch x y z"], samples: Samples, box: Box, config: RenderConfig
 ) -> RenderedRays:
     """Weights, opacity and depth of rays at given samples; differentiable in the density."""
-    sampled = config.extinction * lookup(density[..., None], samples.points_m, box)[..., 0]
+    sampled = lookup(density[..., None], samples.points_m, box)[..., 0]
     weights = ray_weights(sampled, samples.edges_m.diff(dim=-1))
     return RenderedRays(
         opacity=weights.sum(-1),

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Renders rays of a volume with the implementation that the configuration names."""
 
+import importlib.util
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -35,7 +37,11 @@ def render_rays(
         uniforms: Jitter of the inner proposal edges, in [0, 1).
         config: Sampling and implementation.
     """
-    density = volume.density.float() if volume.density.dtype.itemsize < 4 else volume.density
+    if _uses_triton(volume, config):
+        from langocc.render.fused import render_fused  # Triton is optional
+
+        return render_fused(volume, origins, directions, uniforms, config)
+    density = volume.density.to(torch.promote_types(volume.density.dtype, torch.float32))
     samples = place_samples(density, origins, directions, volume.box, config, uniforms)
     seen = render_geometry(density, samples, volume.box, config)
     head, is_readable = volume.head, config.implementation == "readable"
@@ -53,3 +59,18 @@ def render_rays(
         unit = functional.normalize(head(volume.features).to(density), dim=-1)
         return replace(seen, features=composite_features(unit, seen.weights, samples, volume.box))
     return replace(seen, features=sparse_features(volume, head, seen.weights, samples))
+
+
+def _uses_triton(volume: Volume, config: RenderConfig) -> bool:
+    """Colours are not composited linearly, so they are left to torch."""
+    if config.implementation == "triton":
+        if volume.variant == "rgb":
+            raise ValueError("implementation: expected sparse or readable for rgb, got triton")
+        return True
+    return (
+        config.implementation == "fused"
+        and volume.variant == "language"
+        and volume.density.is_cuda
+        and volume.density.dtype.itemsize <= 4
+        and importlib.util.find_spec("triton") is not None
+    )

@@ -37,9 +37,9 @@ def visited_features(volume: Volume, head: VoxelHead, visits: Visits) -> Float[T
     """Unit feature of every ray (or point) of a sparse matrix of visits; 0 without visits."""
     touched, row = number_touched(visits.voxel, volume.density.numel())
     rows, inverse = unit_rows(gather_rows(volume.features.flatten(0, 3), touched), head)
-    seen = composite_rows(rows, visits.share, row, visits.begin)
-    seen_inverse = composite_rows(inverse[:, None], visits.share, row, visits.begin)[:, 0]
-    return features_of_rays(seen, seen_inverse, head.last)
+    both = torch.cat([rows, inverse[:, None]], dim=1)
+    seen = composite_rows(both, visits.share, row, visits.begin)
+    return features_of_rays(seen[:, :-1].to(rows.dtype), seen[:, -1], head.last)
 
 
 def sparse_coefficients(

@@ -14,7 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from langocc.render.lookup import Box, corners, voxel_coordinates
+from langocc.render.lookup import (
+    Box,
+    corner_voxels,
+    corner_weights,
+    corners,
+    voxel_coordinates,
+)
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
@@ -49,21 +55,20 @@ def merge_visits(
         cells: Voxels along x, y, z.
     """
     batch, rays, _, _ = points_m.shape
-    coordinates = voxel_coordinates(points_m, box, cells)
-    count = coordinates.new_tensor(cells)
+    coordinates = voxel_coordinates(points_m, box, cells).flatten(0, 2)
     base = coordinates.floor()
-    is_near = ((base >= -1) & (base < count)).all(-1)
-    base = torch.where(is_near[..., None], base, -2.0).long()
-    same = (base[..., 1:, :] == base[..., :-1, :]).all(-1)
-    is_start = is_near & ~functional.pad(same, (1, 0), value=False)
-    kept = is_near.flatten().nonzero()[:, 0]
-    run = is_start.flatten()[kept].cumsum(0) - 1
-    first = kept[is_start.flatten()[kept]]
-    voxel, _ = corners(coordinates.flatten(0, 2)[first], cells)
-    _, corner_weight = corners(coordinates.flatten(0, 2)[kept], cells)
-    visit = weights.flatten()[kept, None] * corner_weight.to(weights)
+    is_near = ((base >= -1) & (base < base.new_tensor(cells))).all(-1)
+    kept = is_near.nonzero()[:, 0]
+    fraction = (coordinates - base)[kept]
+    base = base[kept].long()
+    is_start = torch.ones_like(kept, dtype=torch.bool)
+    ray = torch.div(kept, points_m.shape[2], rounding_mode="floor")
+    is_start[1:] = (base[1:] != base[:-1]).any(-1) | (ray[1:] != ray[:-1])
+    first = is_start.nonzero()[:, 0]
+    run = is_start.cumsum(0) - 1
+    visit = weights.flatten()[kept, None] * corner_weights(fraction).to(weights)
     share = visit.new_zeros(first.shape[0], 8).index_add(0, run, visit)
-    ray = first // points_m.shape[2]
+    voxel, ray = corner_voxels(base[first], cells), ray[first]
     return _gather_inside(voxel, share, ray, (batch, rays), cells)
 
 
@@ -99,11 +104,12 @@ def _gather_inside(
     """
     scenes, rays = shape
     is_inside = voxel >= 0
+    kept = is_inside.flatten().nonzero()[:, 0]
     scene = torch.div(ray, max(rays, 1), rounding_mode="floor")
     voxel = voxel + (scene * (cells[0] * cells[1] * cells[2]))[:, None]
     per_ray = torch.zeros(scenes * rays, dtype=torch.long, device=voxel.device)
     per_ray.index_add_(0, ray, is_inside.sum(-1))
-    return Visits(voxel[is_inside], share[is_inside], per_ray.cumsum(0) - per_ray)
+    return Visits(voxel.flatten()[kept], share.flatten()[kept], per_ray.cumsum(0) - per_ray)
 
 
 def number_touched(
@@ -111,7 +117,7 @@ def number_touched(
 ) -> tuple[Int[Tensor, " touched"], Int[Tensor, " visit"]]:
     """Voxels that any ray visits, ascending, and each visit's position among them."""
     is_touched = torch.zeros(voxels, dtype=torch.bool, device=voxel.device)
-    is_touched[voxel] = True
+    is_touched.index_fill_(0, voxel, True)
     position = is_touched.cumsum(0) - 1
     return is_touched.nonzero()[:, 0], position[voxel]
 

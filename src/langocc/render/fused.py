@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of `readable` on a GPU, without a feature volume and without sample tensors.
+
+Four kernels forward: place samples, weigh them into a sparse matrix of rays x voxels, number the
+voxels that rays touch, composite hidden rows. Float32 throughout, but for the hidden rows, which
+have the precision of the head (bfloat16 under autocast).
+"""
+
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from langocc.render.compositing import depth_at_maximum, expected_depth
+from langocc.render.config import RenderConfig
+from langocc.render.rendered import RenderedRays
+from langocc.render.rows import features_of_rays, gather_rows, unit_rows
+from langocc.render.sampling import edges_around
+from langocc.render.triton_rays import RaySpace, place, weigh
+from langocc.render.triton_rows import composite, number_rows
+from langocc.render.volume import Volume
+
+
+def render_fused(
+    volume: Volume,
+    origins: Float[Tensor, "batch ray 3"],
+    directions: Float[Tensor, "batch ray 3"],
+    uniforms: Float[Tensor, "batch ray inner"],
+    config: RenderConfig,
+) -> RenderedRays:
+    """What rays see of a volume: geometry, and features if its head speaks language."""
+    batch, rays, _ = origins.shape
+    density = volume.density.float()
+    space = RaySpace(
+        origins.flatten(0, 1).float().contiguous(),
+        directions.flatten(0, 1).float().contiguous(),
+        rays,
+        volume.cells,
+        volume.box,
+        config,
+    )
+    centres, cells = place(density, space, uniforms.flatten(0, 1).float())
+    weights, sigma, sparse = weigh(density, space, centres, cells)
+    shape = (batch, rays, config.samples)
+    centres, weights = centres.view(shape), weights.view(shape)
+    seen = RenderedRays(
+        opacity=weights.sum(-1),
+        depth_m=expected_depth(weights, centres, config.far_m),
+        peak_depth_m=depth_at_maximum(sigma.view(shape), centres, config.far_m),
+        weights=weights,
+        edges_m=edges_around(centres, config.near_m, config.far_m),
+    )
+    if volume.head is None or volume.variant != "language":
+        return seen
+    touched, numbered = number_rows(sparse)
+    inputs = gather_rows(volume.features.flatten(0, 3), touched)
+    rows, inverse = unit_rows(inputs, volume.head)
+    composited = composite(rows, inverse, sparse.share, numbered)
+    features = features_of_rays(*composited, volume.head.last)
+    return replace(seen, features=features.view(batch, rays, -1))
