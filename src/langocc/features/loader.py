@@ -77,23 +77,19 @@ def collate(samples: Sequence[Batch]) -> Batch:
         raise ValueError("collate: some samples have rays and others have none")
     return Batch(
         images=torch.cat([sample.images for sample in samples]),
-        rig=CameraRig(
-            **{
-                f.name: torch.cat([getattr(sample.rig, f.name) for sample in samples])
-                for f in fields(CameraRig)
-            }
-        ),
+        rig=CameraRig(**_joined([sample.rig for sample in samples])),
         tokens=tuple(token for sample in samples for token in sample.tokens),
-        rays=_collate_rays(with_rays) if with_rays else None,
+        rays=RayBatch(**_joined(with_rays)) if with_rays else None,
     )
 
 
-def _collate_rays(rays: Sequence[RayBatch]) -> RayBatch:
-    joined: dict[str, Tensor] = {}
-    for name in (f.name for f in fields(RayBatch)):
-        parts = [part for ray in rays if (part := getattr(ray, name)) is not None]
-        if parts and len(parts) < len(rays):
-            raise ValueError(f"collate: some samples have ray {name} and others have none")
-        if parts:
-            joined[name] = torch.cat(parts)
-    return RayBatch(**joined)
+def _joined(parts: Sequence[CameraRig] | Sequence[RayBatch]) -> dict[str, Tensor]:
+    """Each field's tensors along the batch; fields that are None in all parts are left out."""
+    joined = {}
+    for name in (f.name for f in fields(parts[0])):
+        values = [value for part in parts if (value := getattr(part, name)) is not None]
+        if values and len(values) < len(parts):
+            raise ValueError(f"collate: some samples have {name} and others have none")
+        if values:
+            joined[name] = torch.cat(values)
+    return joined

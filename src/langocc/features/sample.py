@@ -115,7 +115,7 @@ def load_sample(
     reader = reader or ImageReader(config.decode)
     return Batch(
         images=_input_images(shown, augmentations, config, reader)[None],
-        rig=_rig(shown, augmentations, augmented_from_ego),
+        rig=_rig(key, shown, augmentations, augmented_from_ego),
         tokens=(token,),
         rays=None
         if config.rays == 0
@@ -168,6 +168,7 @@ def _largest_resize(drawn: ImageAugmentation, config: SampleConfig) -> tuple[int
 
 
 def _rig(
+    key: Frame,
     shown: Sequence[Frame],
     augmentations: Sequence[ImageAugmentation],
     augmented_from_ego: np.ndarray,
@@ -184,6 +185,7 @@ def _rig(
             np.stack([drawn.input_from_image() for drawn in augmentations])
         )[None],
         augmented_from_ego=torch.from_numpy(np.asarray(augmented_from_ego))[None],
+        global_from_key=torch.from_numpy(np.array(key.global_from_ego))[None],
     )
 
 
