@@ -118,7 +118,7 @@ def _plain(value: object) -> tuple[str, tuple[int, ...], bytes]:
     return value.dtype.str, value.shape, value.tobytes()
 
 
-def _array(kind: type, value: tuple[str, tuple[int, ...], bytes]) -> np.ndarray:
+def _array(kind: type, value: list) -> np.ndarray:
     """Array of its plain form; msgspec then checks dtype and number of axes against the column."""
     dtype, shape, content = value
     return np.frombuffer(content, dtype=dtype).reshape(shape).copy()  # frombuffer is read-only

@@ -207,8 +207,9 @@ def _read_poses(folder: Path, records: _Records) -> Float64[np.ndarray, "key sen
             f"{path}: no record has the token {min(missing)!r} that sample_data.json refers to "
             f"({len(missing)} such tokens); are the tables of one version?"
         )
-    rows = np.array([[row.get(token, 0) for token in tokens] for tokens in records.pose_tokens])
-    return np.concatenate(transforms)[rows]
+    rows = [row.get(token, 0) for tokens in records.pose_tokens for token in tokens]
+    shape = *records.calibrations.shape, 4, 4
+    return np.concatenate(transforms)[np.array(rows, dtype=np.int64)].reshape(shape)
 
 
 def _faults(

@@ -91,9 +91,11 @@ def load(
     cameras = len(index.cameras)
     usable = np.all(is_present[:, :cameras], axis=1) | np.array(not present_only)
     if not usable.any():
+        key, camera = np.argwhere(~is_present[:, :cameras])[0]
         raise DataError(
             f"{folders.nuscenes}: none of the {len(index.tokens)} key frames of {version} has its "
-            f"{cameras} images, such as {index.filenames[0]}; unpack nuScenes' blobs there"
+            f"{cameras} images; {index.filenames[key * len(index.channels) + camera]} is missing, "
+            "for one; unpack nuScenes' blobs there"
         )
     reader = _FrameReader(folders.nuscenes, index, is_present | (not present_only))
     scenes = _Scenes(reader, usable)

@@ -134,7 +134,8 @@ def read_chunks(tables: Path, record: type[RecordT]) -> Iterator[list[RecordT]]:
                     records = decoder.decode(text)
                 except msgspec.DecodeError:  # or a string holds "},{" just where we cut
                     file.seek(start)
-                    yield _decode_rest(decoder, path, done, start, b"[" + file.read()[1:])
+                    rest = b"[" + file.read()[1:] if start else file.read()
+                    yield _decode_rest(decoder, path, done, start, rest)
                     return
                 yield records
                 done += len(records)
