@@ -35,12 +35,13 @@ def stereo_cost_volume(
         invalid_cost: Added where the reference has nothing to compare with.
         zero_is_invalid: Published rule of what 'nothing' is; see `Quirks.zero_feature_is_invalid`.
     """
-    return torch.stack(
+    cost = torch.stack(
         [
             _view_cost(*view, invalid_cost=invalid_cost, zero_is_invalid=zero_is_invalid)
             for view in zip(current, reference, grid, strict=True)
         ]
-    ).softmax(dim=1)
+    )
+    return (-cost).softmax(dim=1)
 
 
 def _view_cost(

@@ -35,13 +35,14 @@ class DepthNet(nn.Module):
         """`channels` of the neck's output, used throughout."""
         super().__init__()
         bins = config.bins
+        # In the published order of parameters: published optimizer states count by it.
         self.reduce = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()
         )
-        self.camera_norm = nn.BatchNorm1d(CAMERA_NUMBERS)
-        self.context_gate = CameraGate(channels)
         self.context = nn.Conv2d(channels, config.context_channels, 1)
+        self.camera_norm = nn.BatchNorm1d(CAMERA_NUMBERS)
         self.depth_gate = CameraGate(channels)
+        self.context_gate = CameraGate(channels)
         self.stereo = (
             nn.Sequential(
                 nn.Conv2d(bins, bins, 3, stride=2, padding=1),

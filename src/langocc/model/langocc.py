@@ -5,7 +5,7 @@ Source: Boeder, Gigengack, Risse, LangOcc (3DV 2025); method.md section 2.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from langocc.field import VoxelField
@@ -48,20 +48,21 @@ class LangOcc(nn.Module):
         self.checks_values = True
         width, context = config.backbone.width, config.depth.context_channels
         head = config.head
+        # In the published order of parameters: published optimizer states count by it.
         self.backbone = Backbone(config.backbone)
         self.neck = Neck(16 * width, 32 * width, config.neck_channels)
         self.depth_net = DepthNet(config.neck_channels, config.depth, stereo=config.stereo)
-        self.pre_process = ResidualBlock3d(context, context, 1, projects=True)
         self.encoder = Encoder3d(config.lifted_frames * context, config.encoder)
         self.pyramid = Pyramid3d(config.encoder.channels, config.encoder.out_channels)
+        self.pre_process = ResidualBlock3d(context, context, 1, projects=True)
         self.final_conv = nn.Conv3d(
             config.encoder.out_channels, head.feature_channels, 3, padding=1
         )
-        self.density_head = PointDecoder(head.feature_channels, head.hidden_channels, 1)
-        self.head = PointDecoder(head.feature_channels, head.hidden_channels, config.out_channels)
         self.reducer: Reducer | None = None
         if head.reduced_from is not None:
             self.reducer = Reducer(head.reduced_from, head.embedding_channels).requires_grad_(False)
+        self.density_head = PointDecoder(head.feature_channels, head.hidden_channels, 1)
+        self.head = PointDecoder(head.feature_channels, head.hidden_channels, config.out_channels)
         (height, width), depth = config.input_size, config.depth
         self.register_buffer("frustum16", frustum((height, width), 16, depth), persistent=False)
         self.register_buffer("frustum4", frustum((height, width), 4, depth), persistent=False)
@@ -126,16 +127,22 @@ class LangOcc(nn.Module):
         self, lift_input: LiftInput, rig: CameraRig, frame: int
     ) -> Float[Tensor, "batch context x y z"]:
         """Context of all pixels of a frame, summed into the voxels of the key ego frame."""
-        quirks, grid = self.config.quirks, self.config.grid
-        points_m = lifted_points_m(rig, frame, self.frustum16, quirks)
-        cells = voxel_cells(points_m, grid, truncated=quirks.truncated_cells)
+        cells = self.voxels_of_points(rig, frame)
         views = cells.shape[:2]
         return SPLATS[self.config.splat](
             lift_input.depth.unflatten(0, views),
             lift_input.context.unflatten(0, views),
             cells,
-            grid.shape,
+            self.config.grid.shape,
         )
+
+    def voxels_of_points(
+        self, rig: CameraRig, frame: int
+    ) -> Int[Tensor, "batch cam depth height width"]:
+        """Voxel of each pixel of a frame at each depth, as `lift.voxel_cells` numbers them."""
+        quirks, grid = self.config.quirks, self.config.grid
+        points_m = lifted_points_m(rig, frame, self.frustum16, quirks)
+        return voxel_cells(points_m, grid, truncated=quirks.truncated_cells)
 
     def decode(self, volume: Float[Tensor, "batch channel x y z"]) -> VoxelField:
         """Density and voxel features; the head's own answer is left to who asks the field."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where pixels lie: in the key ego frame for lifting, in another frame's image for stereo.
 
-All transforms are composed in float64, because global coordinates are kilometres; only the final
-map of a pixel at a depth goes to float32.
+Relative transforms are composed in float64, because global coordinates are kilometres; pixels are
+moved by them in float32.
 
 Source: method.md sections 2.3 and 2.4.
 """
@@ -69,7 +69,7 @@ def camera_numbers(rig: CameraRig, frame: int, quirks: Quirks) -> Float[Tensor, 
 def frustum(
     input_size: tuple[int, int], stride: int, depth: DepthConfig
 ) -> Float[Tensor, "depth height width 3"]:
-    """(u * d, v * d, d): pixels (u, v) of the network's input at depths d in metres.
+    """(u, v, d): pixels (u, v) of the network's input at depths d in metres.
 
     One pixel for each cell of a feature map of that stride, spread from the first pixel of the
     input to the last; depths are the bins' lower edges.
@@ -80,7 +80,7 @@ def frustum(
     v = torch.linspace(0, height - 1, rows, dtype=torch.float32)
     u = torch.linspace(0, width - 1, columns, dtype=torch.float32)
     d, v, u = torch.meshgrid(depth_m, v, u, indexing="ij")
-    return torch.stack([u * d, v * d, d], dim=-1)
+    return torch.stack([u, v, d], dim=-1)
 
 
 def lifted_points_m(
@@ -91,11 +91,9 @@ def lifted_points_m(
 ) -> Float[Tensor, "batch cam depth height width 3"]:
     """Points of the frustum in the augmented key ego frame, metres."""
     key_from_frame = key_from_cam(rig, frame, quirks)
-    cam_from_input = _inverse(rig.input_from_image @ rig.intrinsics[:, frame])
-    augmented_from_ego = rig.augmented_from_ego[:, None]
-    linear = augmented_from_ego @ key_from_frame[..., :3, :3] @ cam_from_input
-    offset = augmented_from_ego @ key_from_frame[..., :3, 3:]
-    return _affine(frustum, linear, offset[..., 0])
+    points_m = _unprojected(frustum, rig, rig.intrinsics[:, frame], key_from_frame)
+    augmented_from_ego = rig.augmented_from_ego[:, None].expand_as(key_from_frame[..., :3, :3])
+    return _times(augmented_from_ego.float(), points_m)
 
 
 def stereo_grid(
@@ -110,30 +108,74 @@ def stereo_grid(
     for points that are not in front of the reference camera. Both images are taken to have the key
     frame's intrinsics and augmentation.
     """
-    moved = reference_from_cam(rig, frame, frame + 1)
-    input_from_cam = rig.input_from_image @ rig.intrinsics[:, 0]
-    linear = input_from_cam @ moved[..., :3, :3] @ _inverse(input_from_cam)
-    offset = input_from_cam @ moved[..., :3, 3:]
-    points = _affine(frustum, linear, offset[..., 0])
-    depth_m = points[..., 2:]
-    last_pixel = points.new_tensor([input_size[1] - 1, input_size[0] - 1])
-    grid = points[..., :2] / depth_m / last_pixel * 2 - 1
-    return torch.where(depth_m < NEAREST_M, BEHIND, grid)
+    intrinsics = rig.intrinsics[:, 0]
+    points_m = _unprojected(frustum, rig, intrinsics, reference_from_cam(rig, frame, frame + 1))
+    image = _times(intrinsics.float(), points_m)
+    image = image[..., :2] / image[..., 2:]
+    linear, offset_px = _augmentation(rig)
+    pixels = _times(linear[..., :2, :2], image) + offset_px[..., :2]
+    last_pixel = pixels.new_tensor([input_size[1] - 1, input_size[0] - 1])
+    return torch.where(points_m[..., 2:] < NEAREST_M, BEHIND, pixels / last_pixel * 2 - 1)
 
 
-def _affine(
-    points: Float[Tensor, "depth height width 3"],
-    linear: Float64[Tensor, "batch cam 3 3"],
-    offset: Float64[Tensor, "batch cam 3"],
+def _unprojected(
+    frustum: Float[Tensor, "depth height width 3"],
+    rig: CameraRig,
+    intrinsics: Float64[Tensor, "batch cam 3 3"],
+    target_from_cam: Float64[Tensor, "batch cam 4 4"],
 ) -> Float[Tensor, "batch cam depth height width 3"]:
-    """`linear @ point + offset` of every point for every camera."""
-    # Elementwise on purpose: a matrix product would be rounded to TF32 or bfloat16 on a GPU.
-    columns = [column[:, :, None, None, None] for column in linear.to(points.dtype).unbind(-1)]
+    """Points of the frustum in the target frame, metres.
+
+    In float32, step by step: one composed matrix would be more exact, but the stereo cost amplifies
+    this chain's rounding, and recorded numbers carry it.
+    """
+    linear, offset_px = _augmentation(rig)
+    image = _times(_inverse(linear), frustum - offset_px)
+    depth_m = image[..., 2:]
+    rays = torch.cat([image[..., :2] * depth_m, depth_m], dim=-1)
+    rotation, translation_m = target_from_cam[..., :3, :3], target_from_cam[..., :3, 3]
+    target_from_ray = _product(rotation.float(), _inverse(intrinsics.float()))
+    return _times(target_from_ray, rays) + _per_point(translation_m.float())
+
+
+def _augmentation(
+    rig: CameraRig,
+) -> tuple[Float[Tensor, "batch cam 3 3"], Float[Tensor, "batch cam 1 1 1 3"]]:
+    """Linear part and offset (pixels; 0 in depth) of the image augmentation."""
+    linear, offset_px = rig.input_from_image.float(), rig.input_from_image[..., 2].float()
+    linear = torch.cat(
+        [linear[..., :2], linear.new_tensor([0, 0, 1]).expand_as(offset_px)[..., None]], dim=-1
+    )
+    return linear, _per_point(offset_px * offset_px.new_tensor([1, 1, 0]))
+
+
+def _times(
+    matrix: Float[Tensor, "batch cam n n"], points: Float[Tensor, "*points n"]
+) -> Float[Tensor, "batch cam depth height width n"]:
+    """`matrix @ point` of every point of a frustum, or of one frustum per camera.
+
+    Elementwise on purpose: a GPU may round a matrix product to TF32 or bfloat16.
+    """
+    columns = [_per_point(column) for column in matrix.unbind(-1)]
     axes = [axis[..., None] for axis in points.unbind(-1)]
-    moved = sum(axis * column for axis, column in zip(axes, columns, strict=True))
-    return moved + offset.to(points.dtype)[:, :, None, None, None]
+    moved = axes[0] * columns[0]
+    for axis, column in zip(axes[1:], columns[1:], strict=True):
+        moved = moved + axis * column
+    return moved
 
 
-def _inverse(b_from_a: Float64[Tensor, "*batch n n"]) -> Float64[Tensor, "*batch n n"]:
+def _product(
+    left: Float[Tensor, "batch cam 3 3"], right: Float[Tensor, "batch cam 3 3"]
+) -> Float[Tensor, "batch cam 3 3"]:
+    """`left @ right`, elementwise as in `_times`."""
+    return (left[..., None] * right[..., None, :, :]).sum(dim=-2)
+
+
+def _per_point(values: Float[Tensor, "batch cam n"]) -> Float[Tensor, "batch cam 1 1 1 n"]:
+    """Values of a camera, to be broadcast over its frustum."""
+    return values[:, :, None, None, None]
+
+
+def _inverse(b_from_a: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
     """`a_from_b`, without waiting for a GPU to say that the matrix was regular."""
     return torch.linalg.inv_ex(b_from_a).inverse
