@@ -29,25 +29,23 @@ def crossed_voxels(
 
     Source: Amanatides and Woo, A Fast Voxel Traversal Algorithm for Ray Tracing, 1987.
     """
-    shape = np.array(grid.shape)
-    strides = np.array([shape[1] * shape[2], shape[2], 1])[:, None]
+    end = np.ones([cells + 2 for cells in grid.shape], dtype=bool)  # a rim ends what leaves
+    end[1:-1, 1:-1, 1:-1] = False if blocked is None else blocked
+    strides = np.array([end[0].size, end.shape[2], 1])[:, None]
+    last = np.array(grid.shape)[:, None] - 1
     cell = ((origins - np.array(grid.lower_m, np.float32)) / np.float32(grid.cell_m)).T.copy()
-    index = np.clip(np.floor(cell), 0, shape[:, None] - 1).astype(np.int32)
+    index = np.clip(np.floor(cell), 0, last)
     forward = directions.T.copy() >= 0
     cells_per_m = np.maximum(np.abs(directions.T.copy()) / np.float32(grid.cell_m), 1e-9)
     walk = _Walk(
-        voxel=(index * strides).sum(axis=0),
+        voxel=((index.astype(np.int64) + 1) * strides).sum(axis=0),
         face_m=(np.where(forward, index + 1 - cell, cell - index) / cells_per_m).astype(np.float32),
         between_m=(1 / cells_per_m).astype(np.float32),
         step=np.where(forward, strides, -strides),
-        faces_left=np.where(forward, shape[:, None] - 1 - index, index).astype(np.int32),
         length_m=length_m,
     )
-    end = np.zeros(shape.prod() + 1, dtype=bool)  # one more than the grid has: where ended rays lie
-    end[-1] = True
-    if blocked is not None:
-        end[:-1] = blocked.reshape(-1)
-    return walk.run(end)[:-1].reshape(grid.shape)
+    crossed = walk.run(end.reshape(-1)).reshape(end.shape)
+    return crossed[1:-1, 1:-1, 1:-1]
 
 
 @dataclass
@@ -58,22 +56,18 @@ class _Walk:
     face_m: np.ndarray  # distance at which it meets the next face of each axis
     between_m: np.ndarray  # distance from face to face
     step: np.ndarray  # change of `voxel` at a face
-    faces_left: np.ndarray  # faces still to come before the grid's side
     length_m: np.ndarray
 
     def run(self, end: np.ndarray) -> np.ndarray:
-        """Walks all rays to their ends; returns what they cross. `end[-1]` is nowhere."""
+        """Walks all rays to their ends; returns what they cross."""
         crossed = np.zeros_like(end)
         while len(self.voxel):
             crossed[self.voxel] = True
-            axis = self._nearest_face()
+            face = self._nearest_face()
             going = ~end[self.voxel]
-            going &= self.face_m.take(axis) < self.length_m
-            going &= self.faces_left.take(axis) > 0
-            self.voxel += self.step.take(axis)
-            self.voxel[~going] = len(end) - 1
-            self.face_m.reshape(-1)[axis] += self.between_m.take(axis)
-            self.faces_left.reshape(-1)[axis] -= 1
+            going &= self.face_m.take(face) < self.length_m
+            self.voxel += self.step.take(face) * going
+            self.face_m.reshape(-1)[face] += self.between_m.take(face)
             if np.count_nonzero(going) < _WORTH_KEEPING * len(going):
                 self._keep(np.flatnonzero(going))
         return crossed
@@ -89,7 +83,7 @@ class _Walk:
         """Forgets the other rays."""
         self.voxel, self.length_m = self.voxel[kept], self.length_m[kept]
         self.face_m, self.between_m = self.face_m.take(kept, 1), self.between_m.take(kept, 1)
-        self.step, self.faces_left = self.step.take(kept, 1), self.faces_left.take(kept, 1)
+        self.step = self.step.take(kept, 1)
 
 
 _WORTH_KEEPING = 0.8  # ended rays cost a step each, forgetting them costs a copy of all arrays

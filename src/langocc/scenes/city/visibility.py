@@ -24,7 +24,8 @@ from langocc.scenes.occ3d import FREE_ID
 
 _CORNER_REACH_M = 60.0  # from the vehicle to a corner of its grid, and some
 _HIT_CELL_M = 0.1  # hits nearer to each other than this count once
-_RAY_SPACING = 0.007  # rad; rays 0.4 m apart in the grid's far corner
+_RAY_SPACING = 0.008  # rad; rays 0.4 m apart at 50 m
+_NEAREST_M = 0.5
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,41 @@ def camera_mask(
 ) -> Bool[np.ndarray, "x y z"]:
     """Voxels the cameras see before, and including, the first occupied voxel.
 
+    Rays go evenly through each image, and through every occupied voxel in it, just under its upper
+    face: a street seen at a grazing angle would otherwise be met by a ray every few metres.
+
     Args:
         semantics: Class of each voxel of the key ego frame.
         cameras: For their fields of view.
         ego_from_cams: Each camera at its own exposure time, in the key ego frame.
     """
+    occupied = semantics != FREE_ID
+    targets = _CENTRES[np.flatnonzero(occupied)]
+    targets[:, 2] += 0.45 * OCC3D_GRID.cell_m
     directions, origins = [], []
     for camera, ego_from_cam in zip(cameras, ego_from_cams, strict=True):
-        rays = _view_rays(camera) @ ego_from_cam[:3, :3].T.astype(np.float32)
+        shown = _shown_rays(camera, _moved(invert_rigid(ego_from_cam), targets))
+        rays = np.concatenate([_even_rays(camera), shown])
+        rays = rays @ ego_from_cam[:3, :3].T.astype(np.float32)
         directions.append(rays)
         origins.append(np.broadcast_to(ego_from_cam[:3, 3].astype(np.float32), rays.shape))
     rays = np.concatenate(directions)
     unlimited_m = np.full(len(rays), np.inf, dtype=np.float32)
-    occupied = semantics != FREE_ID
     return crossed_voxels(OCC3D_GRID, np.concatenate(origins), rays, unlimited_m, occupied)
 
 
-def _view_rays(camera: CityCamera) -> Float32[np.ndarray, "ray 3"]:
+def _shown_rays(
+    camera: CityCamera, points: Float32[np.ndarray, "point 3"]
+) -> Float32[np.ndarray, "ray 3"]:
+    """Unit rays to those points of the camera frame that are in the image."""
+    points = points[points[:, 2] > _NEAREST_M]
+    pixel = points @ camera.intrinsics[:2].T.astype(np.float32) / points[:, 2:]
+    inside = np.all((pixel >= 0) & (pixel < [camera.width, camera.height]), axis=1)
+    rays = points[inside]
+    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+
+
+def _even_rays(camera: CityCamera) -> Float32[np.ndarray, "ray 3"]:
     """Unit rays over a camera's image, evenly spaced in the image plane; camera frame."""
     axes = []
     for pixels, axis in ((camera.width, 0), (camera.height, 1)):
