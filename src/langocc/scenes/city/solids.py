@@ -123,3 +123,67 @@ def cylinder(
     uv[:, [0, 3], 0], uv[:, [1, 2], 0] = around[:-1, None], around[1:, None]
     uv[:, 2:, 1] = height_m
     return moved(join([quads(walls, uv, paint), lid(high[:-1, :2], height_m, paint)]), centre_m)
+
+
+def hull(
+    sections: Sequence[tuple[Number, np.ndarray]], paint: Paint, is_capped: bool = True
+) -> Mesh:
+    """A skin over cross sections (x, [point, (y, z)]) of equally many points; ends are closed."""
+    rings = np.array([[(x, y, z) for y, z in outline] for x, outline in sections])
+    after = np.roll(rings, -1, axis=1)
+    faces = np.stack([rings[:-1], after[:-1], after[1:], rings[1:]], axis=2).reshape(-1, 4, 3)
+    parts = [quads(faces, faces[..., [0, 2]], paint)]
+    for ring in (rings[0][::-1], rings[-1]) if is_capped else ():
+        fan = np.array([ring[[0, i, i + 1]] for i in range(1, len(ring) - 1)])
+        parts.append(triangles(fan, fan[..., [1, 2]], paint))
+    return join(parts)
+
+
+def wedge(
+    low: tuple[Number, Number, Number, Number],
+    high: tuple[Number, Number, Number, Number],
+    heights_m: tuple[Number, Number],
+    paint: Paint,
+    top: Paint | None = None,
+) -> Mesh:
+    """A frustum between two rectangles (x from, x to, y from, y to) at two heights, with a lid."""
+    rings = []
+    for (x0, x1, y0, y1), z in zip((low, high), heights_m, strict=True):
+        rings.append([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]])
+    bottom, upper = np.array(rings, np.float64)
+    after, after_up = np.roll(bottom, -1, axis=0), np.roll(upper, -1, axis=0)
+    walls = np.stack([bottom, after, after_up, upper], axis=1)
+    uv = np.zeros((4, 4, 2))
+    uv[:, [1, 2], 0] = np.linalg.norm(after - bottom, axis=1)[:, None]
+    uv[:, 2:, 1] = heights_m[1] - heights_m[0]
+    lid_uv = upper[None, :, :2]
+    return join([quads(walls, uv, paint), quads(upper[None], lid_uv, top or paint)])
+
+
+def wheel(
+    radius_m: Number, width_m: Number, centre_m: Vector, tyre: Paint, hub: Paint, sides: int = 12
+) -> Mesh:
+    """A wheel that rolls along x: a tyre with a hub on both sides."""
+    parts = []
+    for side in (-1, 1):
+        disc = cylinder(radius_m, width_m / 2, tyre, sides=sides)
+        cap = cylinder(0.62 * radius_m, width_m / 2 + 0.012, hub, sides=sides)
+        turn = np.eye(4)
+        turn[:3, :3] = [[1, 0, 0], [0, 0, side], [0, -side, 0]]
+        turn[:3, 3] = centre_m
+        parts += [transformed(disc, turn), transformed(cap, turn)]
+    return join(parts)
+
+
+def bar(start_m: Vector, end_m: Vector, radius_m: Number, paint: Paint, sides: int = 6) -> Mesh:
+    """A round bar between two points."""
+    start, end = np.asarray(start_m, np.float64), np.asarray(end_m, np.float64)
+    along = end - start
+    length = float(np.linalg.norm(along))
+    up = along / length
+    side = np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.8 else [0, 1.0, 0])
+    side /= np.linalg.norm(side)
+    turn = np.eye(4)
+    turn[:3, :3] = np.stack([side, np.cross(up, side), up], axis=1)
+    turn[:3, 3] = start
+    return transformed(cylinder(radius_m, length, paint, sides=sides), turn)

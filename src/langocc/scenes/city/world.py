@@ -76,6 +76,27 @@ class Mover:
 
 
 @dataclass(frozen=True)
+class Atmosphere:
+    """The air and the light of a scene, as far as it is not geometry.
+
+    Attributes:
+        sun: Strength of direct sunlight; 0 under a closed cover of cloud, about 3 on a clear noon.
+        warmth: 0 (noon) to 1 (low, orange sun).
+        cloud_cover: Share of the sky that clouds take, 0..1.
+        haze_per_m: Light lost to haze per metre.
+        exposure: The cameras' exposure; 1 is neutral.
+        seed: Which clouds.
+    """
+
+    sun: float = 2.6
+    warmth: float = 0.2
+    cloud_cover: float = 0.35
+    haze_per_m: float = 0.002
+    exposure: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class World:
     """One scene: static surfaces, boxed things, the ego vehicle's drive, the light.
 
@@ -87,6 +108,7 @@ class World:
         duration_s: Length of the drive.
         sun_direction: Unit vector towards the sun.
         description: One sentence for the scene table ("Curved residential street, ...").
+        atmosphere: Weather and exposure.
     """
 
     things: Sequence[Thing]
@@ -96,3 +118,4 @@ class World:
     duration_s: float
     sun_direction: Float64[np.ndarray, " 3"]
     description: str
+    atmosphere: Atmosphere = Atmosphere()

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pinhole camera's picture of the city, with what each pixel shows and how far away it is."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+from langocc.geometry.rigid import Matrix3, Transform
+from langocc.scenes.city.casting import Caster
+from langocc.scenes.city.shading import shade
+from langocc.scenes.city.sky import Sky
+
+_TONES = 4096
+_BRIGHTEST = 16.0
+_SUBPIXELS = ((-0.31, -0.12), (0.12, -0.31), (0.31, 0.12), (-0.12, 0.31))
+
+
+@dataclass(frozen=True)
+class RenderedImage:
+    """A picture.
+
+    Attributes:
+        rgb: sRGB.
+        thing: Index into `World.things` at the pixel's centre; -1 where the sky shows.
+        depth_m: Distance along the optical axis; inf where the sky shows.
+    """
+
+    rgb: UInt8[np.ndarray, "height width 3"]
+    thing: Int32[np.ndarray, "height width"]
+    depth_m: Float32[np.ndarray, "height width"]
+
+
+def render_camera(
+    caster: Caster,
+    intrinsics: Matrix3,
+    width: int,
+    height: int,
+    world_from_cam: Transform,
+    time_s: float,
+    smooth_edges: bool = True,
+) -> RenderedImage:
+    """Renders a camera's picture at a time.
+
+    Args:
+        caster: The world.
+        intrinsics: Pinhole matrix in pixels; pixel (column, row) spans column..column + 1, so its
+            centre is at column + 0.5.
+        width: Pixels across.
+        height: Pixels down.
+        world_from_cam: Camera pose; camera axes x right, y down, z forward.
+        time_s: Time of the exposure.
+        smooth_edges: Average four rays in pixels on the edges of things.
+    """
+    view = _View(caster, Sky.of(caster.world), intrinsics, world_from_cam, time_s)
+    column, row = np.meshgrid(
+        np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5
+    )
+    colour, thing, distance, forward = view.look(column.ravel(), row.ravel())
+    if smooth_edges:
+        edge = np.flatnonzero(_edges(thing.reshape(height, width), distance.reshape(height, width)))
+        total = np.zeros((len(edge), 3), np.float32)
+        for right, down in _SUBPIXELS:
+            at = column.ravel()[edge] + np.float32(right), row.ravel()[edge] + np.float32(down)
+            total += np.minimum(view.look(*at)[0], 4.0)
+        colour[edge] = total / len(_SUBPIXELS)
+    return RenderedImage(
+        rgb=_developed(colour, caster.world.atmosphere.exposure).reshape(height, width, 3),
+        thing=thing.reshape(height, width),
+        depth_m=(distance * forward).reshape(height, width),
+    )
+
+
+@dataclass(frozen=True)
+class _View:
+    """A camera at a moment."""
+
+    caster: Caster
+    sky: Sky
+    intrinsics: Matrix3
+    world_from_cam: Transform
+    time_s: float
+
+    def look(self, column: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Linear RGB, thing, distance and cosine to the optical axis at image positions."""
+        k, pose = self.intrinsics, self.world_from_cam
+        in_cam = np.stack([column, row, np.ones_like(column)], axis=1)
+        in_cam = in_cam @ np.linalg.inv(k).T.astype(np.float32)
+        forward = 1 / np.sqrt(np.einsum("ij,ij->i", in_cam, in_cam))
+        directions = (in_cam * forward[:, None]) @ pose[:3, :3].T.astype(np.float32)
+        origins = np.broadcast_to(pose[:3, 3].astype(np.float32), directions.shape)
+        hits = self.caster.cast(origins, directions, self.time_s)
+        is_sky = hits.thing < 0
+        colour = np.empty_like(directions)
+        colour[is_sky] = self.sky.radiance(directions[is_sky])
+        met = np.flatnonzero(~is_sky)
+        seen = type(hits)(**{name: values[met] for name, values in vars(hits).items()})
+        pixel_rad = float(1 / k[0, 0])
+        colour[met] = shade(self.caster, self.sky, seen, directions[met], pixel_rad, self.time_s)
+        return colour, hits.thing, hits.distance_m, forward
+
+
+def _edges(thing: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Pixels where a neighbour shows another thing or is much nearer or farther."""
+    inverse = 1 / distance
+    edge = np.zeros(thing.shape, bool)
+    for axis in (0, 1):
+        before = [slice(None)] * 2
+        after = [slice(None)] * 2
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        a, b = tuple(before), tuple(after)
+        differs = thing[a] != thing[b]
+        differs |= np.abs(inverse[a] - inverse[b]) > 0.04 * np.maximum(inverse[a], inverse[b])
+        edge[a] |= differs
+        edge[b] |= differs
+    return edge
+
+
+@cache
+def _tone_curve() -> np.ndarray:
+    """Display value by the square root of linear light: a film-like shoulder, then sRGB."""
+    x = (np.arange(_TONES) / (_TONES - 1)) ** 2 * _BRIGHTEST
+    film = x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)
+    film = np.clip(film, 0, 1)
+    srgb = np.where(film <= 0.0031308, 12.92 * film, 1.055 * film ** (1 / 2.4) - 0.055)
+    return (255 * srgb + 0.5).astype(np.uint8)
+
+
+def _developed(colour: np.ndarray, exposure: float) -> np.ndarray:
+    """Display bytes (sRGB) of linear light."""
+    level = np.sqrt(np.clip(colour * np.float32(0.62 * exposure / _BRIGHTEST), 0, 1))
+    return _tone_curve()[(level * (_TONES - 1)).astype(np.int32)]

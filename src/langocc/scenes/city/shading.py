@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Colour of what rays meet: texture, sun with cast shadows, skylight, mirrored sky, haze."""
+
+import numpy as np
+from jaxtyping import Float32
+
+from langocc.scenes.city.casting import Caster, Hits
+from langocc.scenes.city.materials.textures import sample
+from langocc.scenes.city.sky import Sky
+
+_LIFT_M = 0.004
+_SHADOW_REACH_M = 160.0
+
+
+def shade(
+    caster: Caster,
+    sky: Sky,
+    hits: Hits,
+    directions: Float32[np.ndarray, "ray 3"],
+    pixel_rad: float,
+    time_s: float,
+) -> Float32[np.ndarray, "ray 3"]:
+    """Linear RGB of rays that hit something.
+
+    Args:
+        caster: For shadow rays.
+        sky: The scene's light.
+        hits: Hits only, no misses.
+        directions: Unit directions of the rays.
+        pixel_rad: Angle a pixel spans, which sets the texture's level of detail.
+        time_s: Time of the exposure.
+    """
+    facing = np.maximum(-np.einsum("ij,ij->i", hits.normal, directions), 0.0)
+    footprint_m = hits.distance_m * np.float32(pixel_rad) / np.sqrt(np.maximum(facing, 0.02))
+    texel, tint, gloss = sample(hits.texture, hits.uv_m, footprint_m)
+    albedo = texel * (1 + tint * (hits.albedo - 1))
+    light = sky.ambient(hits.normal[:, 2])
+    sunlight = _sunlight(caster, sky, hits, time_s)
+    light += sunlight[:, None] * sky.sun
+    colour = albedo * light
+    shiny = np.flatnonzero(gloss > 0.02)
+    colour[shiny] = _mirrored(
+        sky,
+        colour[shiny],
+        directions[shiny],
+        hits.normal[shiny],
+        gloss[shiny],
+        sunlight[shiny] > 0,
+    )
+    return _hazed(caster, sky, colour, directions, hits.distance_m)
+
+
+def _sunlight(caster: Caster, sky: Sky, hits: Hits, time_s: float) -> Float32[np.ndarray, " ray"]:
+    """Cosine of the sun's incidence where the sun reaches, else 0."""
+    if not sky.sun.any():
+        return np.zeros(len(hits.thing), np.float32)
+    cosine = np.maximum(hits.normal @ sky.sun_direction, 0)
+    asked = np.flatnonzero((cosine > 0) & (hits.distance_m < _SHADOW_REACH_M))
+    lift = _LIFT_M + 2e-4 * hits.distance_m[asked, None]
+    origins = hits.point[asked] + hits.normal[asked] * lift
+    to_sun = np.broadcast_to(sky.sun_direction, origins.shape)
+    cosine[asked[caster.occluded(origins, to_sun, time_s)]] = 0
+    return cosine
+
+
+def _mirrored(
+    sky: Sky,
+    colour: np.ndarray,
+    directions: np.ndarray,
+    normal: np.ndarray,
+    gloss: np.ndarray,
+    is_lit: np.ndarray,
+) -> Float32[np.ndarray, "ray 3"]:
+    """Adds the mirrored sky and the sun's glint, stronger at grazing angles."""
+    along = np.einsum("ij,ij->i", normal, directions)[:, None]
+    bounced = directions - 2 * along * normal
+    grazing = 1 - np.minimum(-along, 1)
+    strength = gloss[:, None] * (1 + 2.2 * grazing**4)
+    np.minimum(strength, 0.85, out=strength)
+    glint = np.clip(bounced @ sky.sun_direction, 0, 1) ** 150 * is_lit
+    sheen = sky.gradient(bounced)
+    sheen *= (0.35 + 0.65 * np.clip(bounced[:, 2] * 4 + 0.2, 0, 1))[:, None]  # houses hide the rest
+    return colour * (1 - strength) + strength * sheen + (gloss * glint * 6)[:, None] * sky.sun
+
+
+def _hazed(
+    caster: Caster, sky: Sky, colour: np.ndarray, directions: np.ndarray, distance_m: np.ndarray
+) -> Float32[np.ndarray, "ray 3"]:
+    """Fades colours into the horizon with distance."""
+    kept = np.exp(-np.float32(caster.world.atmosphere.haze_per_m) * distance_m)[:, None]
+    towards = np.clip(directions @ sky.sun_direction, 0, 1)[:, None]
+    air = 0.85 * sky.horizon + (0.08 * towards**8) * sky.sun
+    return colour * kept + air * (1 - kept)
