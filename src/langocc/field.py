@@ -117,20 +117,7 @@ class VoxelField:
         if uniforms is None:
             uniforms = draw_uniforms(batch, count, config, self.density.device, generator)
         origins, directions = usable_rays(rays.origins, rays.directions)
-        step = config.chunk_rays or max(count, 1)
-        volume = self.volume
-        return RenderedRays.concatenate(
-            [
-                render_rays(
-                    volume,
-                    origins[:, start : start + step],
-                    directions[:, start : start + step],
-                    uniforms[:, start : start + step],
-                    config,
-                )
-                for start in range(0, max(count, 1), step)
-            ]
-        )
+        return render_rays(self.volume, origins, directions, uniforms, config)
 
     def at(
         self,

@@ -48,6 +48,7 @@ def render_fused(
         depth_m=expected_depth(weights, centres, config.far_m),
         peak_depth_m=depth_at_maximum(sigma.view(shape), centres, config.far_m),
         weights=weights,
+        centres_m=centres,
         edges_m=edges_around(centres, config.near_m, config.far_m),
     )
     if volume.head is None or volume.variant != "language":

@@ -90,6 +90,7 @@ def render_geometry(
         depth_m=expected_depth(weights, samples.centres_m, config.far_m),
         peak_depth_m=depth_at_maximum(sampled, samples.centres_m, config.far_m),
         weights=weights,
+        centres_m=samples.centres_m,
         edges_m=samples.edges_m,
     )
 

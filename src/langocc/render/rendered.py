@@ -18,6 +18,7 @@ class RenderedRays:
         depth_m: Mean distance at which it stops, metres along the ray; the far end if it misses.
         peak_depth_m: Distance of the densest sample, metres; not differentiable.
         weights: Share of the ray that each sample stops.
+        centres_m: Where the field was read, metres along the ray; no gradient.
         edges_m: Edges of the samples' intervals, metres; no gradient.
         features: Unit vector in the teacher's space, 0 where the ray misses; language fields.
         colour: Colour in [0, 1], 0 where the ray misses; rgb fields.
@@ -27,6 +28,7 @@ class RenderedRays:
     depth_m: Float[Tensor, "batch ray"]
     peak_depth_m: Float[Tensor, "batch ray"]
     weights: Float[Tensor, "batch ray sample"]
+    centres_m: Float[Tensor, "batch ray sample"]
     edges_m: Float[Tensor, "batch ray edge"]
     features: Float[Tensor, "batch ray channel"] | None = None
     colour: Float[Tensor, "batch ray 3"] | None = None

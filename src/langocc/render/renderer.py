@@ -2,7 +2,9 @@
 """Renders rays of a volume with the implementation that the configuration names."""
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,7 +20,7 @@ from langocc.render.readable import (
 )
 from langocc.render.rendered import RenderedRays
 from langocc.render.sparse import sparse_coefficients, sparse_features
-from langocc.render.volume import Volume
+from langocc.render.volume import Volume, VoxelHead
 
 
 def render_rays(
@@ -28,7 +30,7 @@ def render_rays(
     uniforms: Float[Tensor, "batch ray inner"],
     config: RenderConfig,
 ) -> RenderedRays:
-    """What rays see of a volume.
+    """What rays see of a volume, `config.chunk_rays` rays of each scene at a time.
 
     Args:
         volume: Density, features and their head.
@@ -37,28 +39,59 @@ def render_rays(
         uniforms: Jitter of the inner proposal edges, in [0, 1).
         config: Sampling and implementation.
     """
+    count = max(origins.shape[1], 1)
+    render = _renderer(volume, config)
+    step = config.chunk_rays or count
+    chunks = [slice(first, first + step) for first in range(0, count, step)]
+    return RenderedRays.concatenate(
+        [render(origins[:, rays], directions[:, rays], uniforms[:, rays]) for rays in chunks]
+    )
+
+
+def _renderer(volume: Volume, config: RenderConfig) -> Callable[..., RenderedRays]:
+    """The chosen implementation, for rays (origins, directions, uniforms) of one volume."""
     if _uses_triton(volume, config):
         from langocc.render.fused import render_fused  # Triton is optional
 
-        return render_fused(volume, origins, directions, uniforms, config)
+        return partial(render_fused, volume, config=config)
+    if config.implementation == "readable" and volume.head is not None:
+        return partial(_render_in_torch, volume, _whole(volume, volume.head), config)
+    return partial(_render_in_torch, volume, None, config)
+
+
+def _whole(volume: Volume, head: VoxelHead) -> Float[Tensor, "batch x y z channel"]:
+    """The head's meaning of every voxel, slab by slab; the volume that only `readable` builds."""
+    wide = torch.promote_types(volume.density.dtype, torch.float32)
+
+    def meaning(slab: Tensor) -> Tensor:
+        raw = head(slab).to(wide)
+        return raw.sigmoid() if volume.variant == "rgb" else functional.normalize(raw, dim=-1)
+
+    return torch.cat([meaning(slab) for slab in volume.features.split(8, dim=1)], dim=1)
+
+
+def _render_in_torch(
+    volume: Volume,
+    whole: Float[Tensor, "batch x y z channel"] | None,
+    config: RenderConfig,
+    origins: Float[Tensor, "batch ray 3"],
+    directions: Float[Tensor, "batch ray 3"],
+    uniforms: Float[Tensor, "batch ray inner"],
+) -> RenderedRays:
     density = volume.density.to(torch.promote_types(volume.density.dtype, torch.float32))
     samples = place_samples(density, origins, directions, volume.box, config, uniforms)
     seen = render_geometry(density, samples, volume.box, config)
-    head, is_readable = volume.head, config.implementation == "readable"
+    head, box = volume.head, volume.box
     if head is None:
         return seen
     if volume.variant == "rgb":
-        if is_readable:
-            coefficients = head(volume.features).sigmoid()
-        else:
-            coefficients = sparse_coefficients(volume, head, samples)
+        coefficients = sparse_coefficients(volume, head, samples) if whole is None else whole
         coefficients = coefficients.to(density)
-        colour = composite_colour(coefficients, seen.weights, samples, directions, volume.box)
+        colour = composite_colour(coefficients, seen.weights, samples, directions, box)
         return replace(seen, colour=colour)
-    if is_readable:
-        unit = functional.normalize(head(volume.features).to(density), dim=-1)
-        return replace(seen, features=composite_features(unit, seen.weights, samples, volume.box))
-    return replace(seen, features=sparse_features(volume, head, seen.weights, samples))
+    if whole is None:
+        return replace(seen, features=sparse_features(volume, head, seen.weights, samples))
+    return replace(seen, features=composite_features(whole, seen.weights, samples, box))
 
 
 def _uses_triton(volume: Volume, config: RenderConfig) -> bool:
