@@ -44,6 +44,7 @@ class RunFolder:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends a line to the metrics."""
+        self.path.mkdir(parents=True, exist_ok=True)
         with open(self.metrics, "a") as file:
             file.write(json.dumps(record) + "\n")
 
