@@ -14,6 +14,7 @@ VERBS = {
     "prepare": "langocc.cli.prepare:Prepare",
     "extract": "langocc.cli.extract:Extract",
     "train": "langocc.cli.train:Train",
+    "evaluate": "langocc.cli.evaluate:Evaluate",
 }
 """Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""
 

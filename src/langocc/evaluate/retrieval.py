@@ -90,6 +90,10 @@ class RetrievalResult:
     rows: Sequence[RowScore]
     faults: Sequence[Fault] = field(default=())
 
+    def protocols(self) -> list[Protocol]:
+        """What was scored, in order of name."""
+        return sorted({row.protocol for row in self.rows})
+
     def split(self, protocol: Protocol, split: str) -> SplitScore:
         """Means over a split of `SPLITS`; NaN where it has no row."""
         rows = [r for r in self.rows if r.protocol == protocol and r.part in SPLITS[split]]

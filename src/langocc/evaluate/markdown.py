@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report for people: tables that name mask, classes and threshold, and published numbers."""
+
+import numpy as np
+
+from langocc.evaluate.occ3d import OccupancyCounts
+from langocc.evaluate.occupancy import IDS
+from langocc.evaluate.published import PublishedRow, published_rows
+from langocc.evaluate.rayiou import THRESHOLDS_M, RayTotals, ray_scores
+from langocc.evaluate.render import RenderScores
+from langocc.evaluate.report import Report, map_interval, miou_interval, rayiou_interval
+from langocc.evaluate.retrieval import SPLITS, RetrievalResult
+from langocc.evaluate.tables import faults_text, joined, percent, table, with_interval
+from langocc.scenes.occ3d import OCC3D_CLASSES
+
+WORST = 10
+"""Worst frames listed by name."""
+
+NAMES = (*OCC3D_CLASSES, "free")
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    return joined(
+        f"# {report.provenance.name}, split {report.split}",
+        _provenance(report),
+        "" if report.occupancy is None else _occupancy(report.occupancy),
+        "" if report.rays is None else _rays(report.rays),
+        "" if report.retrieval is None else _retrieval(report.retrieval),
+        "" if report.rendering is None else _rendering(report.rendering),
+        comparison(report),
+    )
+
+
+def comparison(report: Report) -> str:
+    """Our numbers in the first line of the table of the field."""
+    head = ["method", "supervision", "input", "mIoU (classes)", "RayIoU", "IoU"]
+    head += ["mAP all", "mAP visible", "grade", "source"]
+    return joined(
+        "## Beside published numbers",
+        "Published: Occ3D-nuScenes validation, camera mask; the number of classes that mIoU is "
+        "averaged over stands in brackets. Numbers on other data are not comparable. Grades: A the "
+        "paper's abstract, C official code, P a quoted sentence of the paper, N third-party notes.",
+        table(head, [_own_row(report), *map(_published_row, published_rows())]),
+    )
+
+
+def _published_row(row: PublishedRow) -> list[str]:
+    classes = "?" if row.classes is None else row.classes
+    miou = "–" if row.miou is None else f"{percent(row.miou)} ({classes})"
+    numbers = (row.rayiou, row.iou, row.map_all, row.map_visible)
+    name = f"{row.method} {row.year}"
+    return [name, row.supervision, row.input, miou, *map(percent, numbers), row.grade, row.source]
+
+
+def _own_row(report: Report) -> list[str]:
+    miou = rayiou = iou = map_all = map_visible = "–"
+    if report.occupancy is not None:
+        scores = next(iter(report.occupancy.scores().values()))
+        miou = f"{percent(scores.miou_17)} (17), {percent(scores.miou_15)} (15)"
+        iou = percent(scores.occupied_iou)
+    if report.rays is not None:
+        rayiou = percent(ray_scores(report.rays.total()).rayiou)
+    if report.retrieval is not None:
+        split = report.retrieval.split("langocc", "all")
+        map_all, map_visible = percent(split.map), percent(split.visible_map)
+    provenance = report.provenance
+    mask = "" if report.occupancy is None else f", mask {report.occupancy.options.mask}"
+    where = f"{provenance.data or 'data not stated'}, {report.split}{mask}"
+    first = [f"**{provenance.name}**", provenance.teacher or "–", "–"]
+    return [*first, miou, rayiou, iou, map_all, map_visible, "ours", where]
+
+
+def _provenance(report: Report) -> str:
+    provenance = report.provenance
+    facts = {
+        "predictions": provenance.predictions,
+        "data": provenance.data,
+        "checkpoint": ", ".join(f"{k} {v}" for k, v in provenance.checkpoint.items()),
+        "initialisation": provenance.initialisation,
+        "teacher": provenance.teacher,
+        "vocabulary": provenance.vocabulary,
+    }
+    return "\n".join(f"- {name}: {value or 'not stated'}" for name, value in facts.items())
+
+
+def _occupancy(counts: OccupancyCounts) -> str:
+    head = ["threshold", "mIoU, 17 classes", "mIoU, 15 classes", "IoU occupied", "IoU free"]
+    rows = [
+        [
+            "as saved" if threshold is None else f"{threshold} /m",
+            with_interval(scores.miou_17, miou_interval(counts, 17, level)),
+            with_interval(scores.miou_15, miou_interval(counts, 15, level)),
+            percent(scores.occupied_iou),
+            percent(scores.free_iou),
+        ]
+        for level, (threshold, scores) in enumerate(counts.scores().items())
+    ]
+    scores = next(iter(counts.scores().values()))
+    other = sum(frame.other_labels > 0 for frame in counts.frames)
+    return joined(
+        "## Occupancy (Occ3D)",
+        table(head, rows),
+        f"Mask: {counts.options.mask}. {len(counts.frames)} frames of {len(counts.scenes)} scenes, "
+        f"{scores.voxels} voxels. Brackets: 95 % over redrawn scenes.",
+        f"{scores.other_labels} of these voxels, in {other} frames, carry a label outside 0..17: "
+        "left out of the class IoUs, occupied in the binary ones."
+        if other
+        else "",
+        faults_text(counts.faults, "frames"),
+        _classes(counts),
+        _worst_frames(counts),
+    )
+
+
+def _classes(counts: OccupancyCounts) -> str:
+    total, scores = counts.total()[0], next(iter(counts.scores().values()))
+    labelled, predicted = total[:IDS].sum(axis=1), total[:IDS].sum(axis=0)
+    rows = [
+        [i, name, percent(scores.class_iou[i]), labelled[i], predicted[i], _taken_for(total[i])]
+        for i, name in enumerate(NAMES)
+    ]
+    head = ["id", "class", "IoU", "labelled", "predicted", "taken for"]
+    return joined("Per class, first threshold:", table(head, rows))
+
+
+def _taken_for(row: np.ndarray) -> str:
+    """What labelled voxels of a class are predicted as, most often first."""
+    order = [i for i in np.argsort(-row, kind="stable")[:3] if row[i]]
+    return ", ".join(f"{NAMES[i]} {100 * row[i] / row.sum():.0f} %" for i in order) or "–"
+
+
+def _worst_frames(counts: OccupancyCounts) -> str:
+    rows = [
+        [frame.token, frame.scene, percent(frame.miou), percent(frame.occupied_iou)]
+        for frame in counts.worst(WORST)
+    ]
+    return joined("Worst frames:", table(["token", "scene", "mIoU of its classes", "IoU"], rows))
+
+
+def _rays(totals: RayTotals) -> str:
+    scores = ray_scores(totals.total())
+    at = [f"@{limit:g} m" for limit in THRESHOLDS_M]
+    numbers = [with_interval(scores.rayiou, rayiou_interval(totals)), *map(percent, scores.at)]
+    classes = [
+        [i, name, *(percent(iou[i]) for iou in scores.class_iou)]
+        for i, name in enumerate(OCC3D_CLASSES)
+    ]
+    return joined(
+        "## RayIoU",
+        table(["RayIoU", *at, "rays", "frames"], [[*numbers, scores.rays, totals.frames]]),
+        "17 classes, those in neither labels nor predictions left out; no camera mask; depth where "
+        "the ray leaves the first voxel that is not free.",
+        faults_text(totals.faults, "frames"),
+        table(["id", "class", *at], classes),
+    )
+
+
+def _retrieval(result: RetrievalResult) -> str:
+    parts = ["## Retrieval"]
+    head = ["split", "rows", "mAP", "mAP visible", "empty", "empty visible"]
+    head += ["mAP, empty = 0", "visible, empty = 0"]
+    for protocol in result.protocols():
+        rows = []
+        for split in SPLITS:
+            score = result.split(protocol, split)
+            visible = with_interval(score.visible_map, map_interval(result, protocol, split))
+            zeros = percent(score.map_empty_as_zero), percent(score.visible_map_empty_as_zero)
+            empty = (score.empty, score.visible_empty)
+            rows.append([split, score.rows, percent(score.map), visible, *empty, *zeros])
+        parts += [f"Protocol `{protocol}`:", table(head, rows)]
+    return joined(
+        *parts,
+        "Empty rows have no positive point; they are left out of mAP.",
+        faults_text(result.faults, "rows"),
+        _retrieval_rows(result),
+    )
+
+
+def _retrieval_rows(result: RetrievalResult) -> str:
+    head = ["protocol", "split", "query", "AP", "AP visible", "positives", "points", "token"]
+    rows = []
+    for row in sorted(result.rows, key=lambda r: (r.protocol, r.part, r.query, r.token)):
+        name = [row.protocol, row.part, row.query.replace("|", "\\|")]
+        numbers = [percent(row.ap), percent(row.visible_ap), row.positives, row.points]
+        rows.append([*name, *numbers, row.token])
+    return table(head, rows)
+
+
+def _rendering(scores: RenderScores) -> str:
+    head = ["cosine", "depth error, m", "relative", "median relative", "within 1.25", "rays"]
+    row = [f"{scores.cosine:.3f}", f"{scores.absolute_m:.2f}", f"{scores.relative:.3f}"]
+    row += [f"{scores.median_relative:.3f}", f"{scores.good:.1f} %", f"{scores.rays}"]
+    note = f"{scores.missed} rays rendered nothing; their cosine counts as 0."
+    return joined("## Rendering along LiDAR rays", table(head, [row]), note)

@@ -1,0 +1,130 @@
+"""Reports: JSON without NaN, Markdown with mask, classes and threshold, intervals that mean it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from evaluate_kit import Split
+
+from langocc.evaluate.bootstrap import bootstrap
+from langocc.evaluate.markdown import markdown
+from langocc.evaluate.occ3d import OccupancyOptions, evaluate_predictions
+from langocc.evaluate.published import published_rows
+from langocc.evaluate.rayiou import RayTotals
+from langocc.evaluate.render import RenderErrors
+from langocc.evaluate.report import Provenance, Report, map_interval, miou_interval
+from langocc.evaluate.report_files import write_report
+from langocc.evaluate.retrieval import RetrievalResult, RowScore
+
+
+@pytest.fixture
+def report(split: Split) -> Report:
+    (split.predictions / "t5.npz").unlink()
+    counts = evaluate_predictions(
+        split.predictions,
+        split.frames,
+        split.label_path,
+        OccupancyOptions(thresholds=(0.1, 0.5)),
+        tolerate_faults=True,
+    )
+    rays = RayTotals()
+    rays.update("scene-0", np.full((5, 17), 3))
+    nan = float("nan")
+    rows = [
+        RowScore("langocc", "val", "scene-0", "t0", "a cat | dog", 9, 3, 50.0, 5, 2, 40.0),
+        RowScore("langocc", "val", "scene-1", "t1", "a fox", 9, 0, nan, 5, 0, nan),
+        RowScore("langocc", "val", "scene-2", "t2", "a hen", 9, 4, 70.0, 5, 1, 80.0),
+    ]
+    errors = RenderErrors()
+    errors.update(torch.eye(3), torch.eye(3), torch.full((3,), 11.0), torch.full((3,), 10.0))
+    provenance = Provenance(
+        "ours", "runs/x/predictions", "city v1.0-mini", "clip", "v1", "imagenet", {"sha256": "ab12"}
+    )
+    return Report(provenance, "val", counts, rays, RetrievalResult(rows), errors.scores())
+
+
+def test_files_say_what_was_counted_how(report: Report, tmp_path: Path) -> None:
+    json_path, text_path = write_report(tmp_path / "out", report)
+    content = json.loads(json_path.read_text(), parse_constant=lambda name: pytest.fail(name))
+    levels = content["occupancy"]["levels"]
+    assert [level["threshold"] for level in levels] == [0.1, 0.5]
+    assert content["occupancy"]["mask"] == "camera"
+    np.testing.assert_array_equal(levels[0]["confusion"], report.occupancy.total()[0])
+    assert content["occupancy"]["faults"][0]["token"] == "t5"
+    assert content["provenance"]["checkpoint"] == {"sha256": "ab12"}
+    assert content["provenance"]["software"]["langocc"]
+    assert content["retrieval"]["rows"][1]["ap"] is None
+    assert content["retrieval"]["protocols"]["langocc"]["val"]["empty"] == 1
+    text = text_path.read_text()
+    scores = report.occupancy.scores()[0.1]
+    for said in (
+        f"{scores.miou_17:.2f}",
+        "mIoU, 17 classes",
+        "mIoU, 15 classes",
+        "0.5 /m",
+        "Mask: camera. 5 frames of 3 scenes",
+        "**1 frames could not be evaluated",
+        "t5.npz: no prediction for frame t5",
+        "initialisation: imagenet",
+        "checkpoint: sha256 ab12",
+        "a cat \\| dog",
+        "| LangOcc full 2025 |",
+        "10.71 (17)",
+        "15.15 (15)",
+        "11.70 (?)",
+    ):
+        assert said in text, said
+
+
+def test_every_table_line_has_as_many_cells_as_its_head(report: Report) -> None:
+    cells = None
+    for line in markdown(report).splitlines():
+        if line.startswith("|"):
+            count = line.replace("\\|", "").count("|")
+            assert cells is None or count == cells, line
+            cells = count
+        else:
+            cells = None
+
+
+def test_reports_without_parts_are_reports(report: Report) -> None:
+    bare = Report(report.provenance, "val")
+    assert set(bare.to_json()) == {"provenance", "split"}
+    assert "## Occupancy" not in markdown(bare)
+
+
+def test_published_numbers_are_those_of_the_paper() -> None:
+    rows = {row.method: row for row in published_rows()}
+    full, reduced = rows["LangOcc full"], rows["LangOcc reduced"]
+    assert (full.miou, full.classes, full.iou) == (10.71, 17, 51.59)
+    assert (full.map_all, full.map_visible) == (21.7, 22.7)
+    assert (reduced.miou, reduced.classes) == (11.84, 17)
+    assert {row.classes for row in published_rows()} == {15, 17, None}
+    assert all(row.source and row.grade for row in published_rows())
+
+
+def test_the_interval_covers_a_known_spread() -> None:
+    """Mean of 100 scenes drawn from N(0, 1): 95 % within about +-0.196 of their own mean."""
+    values = np.random.default_rng(0).standard_normal(100)
+    per_scene = [np.array([value, 1.0]) for value in values]
+    interval = bootstrap(per_scene, lambda total: float(total[0] / total[1]))
+    expected = 1.96 * values.std() / 10
+    assert interval.low == pytest.approx(values.mean() - expected, abs=0.04)
+    assert interval.high == pytest.approx(values.mean() + expected, abs=0.04)
+
+
+def test_equal_scenes_leave_no_spread_and_one_scene_no_interval(report: Report) -> None:
+    same = [np.array([3.0, 4.0])] * 5
+    interval = bootstrap(same, lambda total: float(total[0] / total[1]))
+    assert (interval.low, interval.high, interval.scenes) == (0.75, 0.75, 5)
+    assert bootstrap(same[:1], lambda total: float(total[0])) is None
+
+
+def test_intervals_hold_the_score(report: Report) -> None:
+    interval = miou_interval(report.occupancy)
+    assert interval.low <= report.occupancy.scores()[0.1].miou_17 <= interval.high
+    assert interval == miou_interval(report.occupancy)
+    visible = map_interval(report.retrieval, "langocc", "val")
+    assert (visible.low, visible.high) == (40.0, 80.0)
