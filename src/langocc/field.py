@@ -147,7 +147,7 @@ class VoxelField:
         chunks = []
         for part in points_m.split(chunk_points, dim=1):
             visits = point_visits(part, volume.box, volume.cells, align_corners)
-            chunks.append(visited_features(volume, head, visits).view(*part.shape[:2], -1))
+            chunks.append(visited_features(volume, head, visits).unflatten(0, part.shape[:2]))
         return PointAnswers(density, torch.cat(chunks, dim=1))
 
     @torch.no_grad()

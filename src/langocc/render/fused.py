@@ -58,4 +58,4 @@ def render_fused(
     rows, inverse = unit_rows(inputs, volume.head)
     composited = composite(rows, inverse, sparse.share, numbered)
     features = features_of_rays(*composited, volume.head.last)
-    return replace(seen, features=features.view(batch, rays, -1))
+    return replace(seen, features=features.unflatten(0, (batch, rays)))

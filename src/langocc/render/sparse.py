@@ -30,7 +30,7 @@ def sparse_features(
         samples: Where the volume is read.
     """
     visits = merge_visits(weights, samples.points_m, volume.box, volume.cells)
-    return visited_features(volume, head, visits).view(*weights.shape[:2], -1)
+    return visited_features(volume, head, visits).unflatten(0, weights.shape[:2])
 
 
 def visited_features(volume: Volume, head: VoxelHead, visits: Visits) -> Float[Tensor, "ray out"]:

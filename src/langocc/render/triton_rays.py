@@ -38,18 +38,15 @@ class RaySpace:
     config: RenderConfig
 
     @property
-    def arguments(self) -> tuple[float, ...]:
-        """Rays of a scene, range, and the map from metres to voxel indices."""
+    def arguments(self) -> tuple[int | float, ...]:
+        """Rays of a scene, range, the map from metres to voxel indices, voxels.
+
+        Ranges and maps are floats, whatever they were given as: Triton compiles by type.
+        """
         lower, upper = self.box.lower_m, self.box.upper_m
         scale = [(n - 1) / (b - a) for n, a, b in zip(self.cells, lower, upper, strict=True)]
-        return (
-            max(self.rays, 1),
-            self.config.near_m,
-            self.config.far_m,
-            *lower,
-            *scale,
-            *self.cells,
-        )
+        metres = map(float, (self.config.near_m, self.config.far_m, *lower, *scale))
+        return (max(self.rays, 1), *metres, *self.cells)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,143 @@
+"""The Triton kernels against the readable renderer: interpreted on a CPU, compiled on a GPU."""
+
+import os
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when kernels are defined
+pytest.importorskip("triton", reason="Triton is not installed")
+
+from scene import Head, random_head
+from torch.nn.functional import normalize
+
+from langocc.field import VoxelField
+from langocc.geometry.grid import VoxelGrid
+from langocc.geometry.rays import RayBatch
+from langocc.render.config import RenderConfig
+from langocc.render.objective import LossConfig, objective
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SMALL = VoxelGrid((-2.0, -1.5, -1.0), (2.0, 1.5, 1.0), 0.5)
+interpreted = pytest.mark.skipif(
+    not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1",
+    reason="Triton was told not to interpret, and there is no GPU",
+)
+
+
+def step(implementation, density, features, head, rays, config, losses=None):
+    """What rays see, the loss, and the gradients of density, features and head."""
+    density = density.clone().requires_grad_()
+    features = features.clone().requires_grad_()
+    field = VoxelField(SMALL if density.shape[1] < 20 else VoxelGrid(), density, features, head)
+    config = RenderConfig(**config, implementation=implementation)
+    generator = torch.Generator(density.device).manual_seed(1)
+    seen = field.render(rays, config, generator=generator)
+    loss = objective(seen, rays, density, losses or LossConfig()).total
+    gradients = torch.autograd.grad(loss, [density, features, *head.parameters()])
+    return seen, loss, gradients
+
+
+def small_rays(count: int = 5, channels: int = 12) -> RayBatch:
+    generator = torch.Generator().manual_seed(2)
+    origins = torch.rand(2, count, 3, generator=generator) - 0.5
+    directions = torch.randn(2, count, 3, generator=generator)
+    origins[:, -1] = 50.0  # misses
+    directions[:, 0] = 0.0  # no direction
+    features = torch.randn(2, count, channels, generator=generator)
+    rays = RayBatch(origins, normalize(directions, dim=-1), normalize(features, dim=-1))
+    return rays.to(DEVICE)
+
+
+@interpreted
+@pytest.mark.parametrize(("proposals", "samples"), [(6, 7), (8, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_kernels_equal_readable(proposals, samples, bias):
+    """Both in float32: values to 1e-5 (positions: 1e-5 m), gradients to 1e-5 of their largest."""
+    generator = torch.Generator().manual_seed(3)
+    density = torch.rand(2, *SMALL.shape, generator=generator).to(DEVICE)
+    features = torch.randn(2, *SMALL.shape, 6, generator=generator).to(DEVICE)
+    head = random_head().to(DEVICE)
+    if not bias:
+        head.last.bias = None
+    config = {"far_m": 4.0, "proposals": proposals, "samples": samples}
+    arguments = (density, features, head, small_rays(), config)
+    losses = LossConfig(distortion_weight=0.1)
+    seen, loss, gradients = step("triton", *arguments, losses)
+    expected, expected_loss, expected_gradients = step("readable", *arguments, losses)
+    for name in ("features", "opacity", "depth_m", "peak_depth_m", "weights", "edges_m"):
+        torch.testing.assert_close(
+            getattr(seen, name), getattr(expected, name), rtol=1e-5, atol=1e-5, msg=name
+        )
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-6)
+    for got, want in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * float(want.abs().max()))
+
+
+@interpreted
+def test_geometry_alone():
+    density = torch.rand(2, *SMALL.shape, generator=torch.Generator().manual_seed(4)).to(DEVICE)
+    rays = small_rays(3)
+    answers = []
+    for implementation in ("triton", "readable"):
+        leaf = density.clone().requires_grad_()
+        field = VoxelField(SMALL, leaf, torch.zeros(*density.shape, 1, device=DEVICE))
+        config = RenderConfig(
+            far_m=4.0, proposals=6, samples=5, jitter=False, implementation=implementation
+        )
+        seen = field.render(rays, config)
+        assert seen.features is None
+        (gradient,) = torch.autograd.grad(seen.depth_m.sum() + seen.opacity.sum(), leaf)
+        answers.append((seen.depth_m, gradient))
+    for got, want in zip(*answers, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@interpreted
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_visit_at_all(count):
+    """No rays, or one that misses."""
+    density = torch.rand(2, *SMALL.shape, device=DEVICE)
+    features = torch.randn(2, *SMALL.shape, 6, device=DEVICE)
+    head = random_head().to(DEVICE)
+    rays = small_rays(5)
+    rays = RayBatch(
+        rays.origins[:, 5 - count :], rays.directions[:, 5 - count :], rays.features[:, 5 - count :]
+    )
+    config = {"far_m": 4.0, "proposals": 6, "samples": 5}
+    seen, loss, gradients = step("triton", density, features, head, rays, config)
+    assert seen.features.shape == (2, count, 12)
+    assert loss.isfinite()
+    assert not any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_published_shapes_equal_torch(dtype):
+    """A published grid, 2,048 rays and 512 channels, against the sparse torch version in float32.
+
+    float32: 1e-4, sums of thousands of atomics in another order. bfloat16 hidden rows: a unit
+    vector of 512 channels to 5e-3, the gradients to 3 % of their norm.
+    """
+    torch.manual_seed(5)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    density = torch.rand(1, 200, 200, 16, device="cuda") ** 4
+    features = torch.randn(1, 200, 200, 16, 256, device="cuda").relu()
+    head = Head(256, 256, 512).cuda()
+    origins = torch.randn(1, 2048, 3, device="cuda") * torch.tensor([5.0, 1.0, 0.1]).cuda()
+    directions = torch.randn(1, 2048, 3, device="cuda") * torch.tensor([1.0, 1.0, 0.15]).cuda()
+    targets = normalize(torch.randn(1, 2048, 512, device="cuda"), dim=-1)
+    rays = RayBatch(origins, normalize(directions, dim=-1), targets)
+    expected, expected_loss, expected_gradients = step("sparse", density, features, head, rays, {})
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        seen, loss, gradients = step("triton", density, features, head, rays, {})
+    is_rounded = dtype == torch.bfloat16
+    atol = 5e-3 if is_rounded else 1e-4
+    torch.testing.assert_close(seen.features, expected.features, rtol=0, atol=atol)
+    torch.testing.assert_close(seen.weights, expected.weights, rtol=0, atol=2e-4)
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-2 if is_rounded else 1e-4, atol=0)
+    for got, want in zip(gradients, expected_gradients, strict=True):
+        error = float((got - want).norm() / want.norm())
+        assert error < (3e-2 if is_rounded else 1e-3), error
