@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny random CLIP with a byte-level tokenizer, as a folder, and a recipe for recorded weights."""
+"""A tiny random CLIP as a folder, and the recipe for the recorded weights."""
 
 import importlib.util
 from collections.abc import Callable
@@ -51,7 +51,9 @@ def recorded_weight(parity_dir: Path) -> Callable[[str, tuple[int, ...], set[str
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def make(name: str, shape: tuple[int, ...], names: set[str], image: bool = False) -> torch.Tensor:
+    def make(
+        name: str, shape: tuple[int, ...], names: set[str], image: bool = False
+    ) -> torch.Tensor:
         if image:
             return torch.from_numpy(np.asarray(module.maskclip_image()))
         return torch.from_numpy(np.asarray(module.weight(name, shape, names)))

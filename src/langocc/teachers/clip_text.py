@@ -44,7 +44,7 @@ class ClipText:
 
         Texts are taken shortest first, so that a batch holds little padding.
         """
-        context = self.model.config.text_config.max_position_embeddings
+        context = self.model.text_model.embeddings.position_embedding.num_embeddings
         rows = tokenize(self.tokenizer, texts, context)
         device = self.model.logit_scale.device
         features = torch.zeros(len(texts), self._channels, device=device)
@@ -58,7 +58,7 @@ class ClipText:
 
     @property
     def _channels(self) -> int:
-        return int(self.model.config.projection_dim)
+        return self.model.text_projection.out_features
 
 
 def tokenize(

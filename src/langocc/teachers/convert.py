@@ -28,7 +28,10 @@ _RENAMED = [
     (r"\.mlp\.c_proj\.", ".mlp.fc2."),
     (r"\.attn\.out_proj\.", ".self_attn.out_proj."),
 ]
-_PROJECTIONS = {"visual.proj": "visual_projection.weight", "text_projection": "text_projection.weight"}
+_PROJECTIONS = {
+    "visual.proj": "visual_projection.weight",
+    "text_projection": "text_projection.weight",
+}
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
 """Numbers that the original release stores among its weights."""
 

@@ -3,9 +3,10 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
+from torch import nn
 
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.teacher import Teacher
@@ -60,9 +61,9 @@ def load_teacher(
     if quirks == "published":
         use_published_numerics(model)
         suffix += "-quirks"
-    teacher = MaskClip(
-        model.to(dtype), tokenizer, f"{label}-{hashed}{suffix}{size}", form, image_height_px
-    )
+    id_ = f"{label}-{hashed}{suffix}{size}"
+    precise = cast("CLIPModel", nn.Module.to(model, dtype))
+    teacher = MaskClip(precise, tokenizer, id_, form, image_height_px)
     return teacher.to(device)
 
 
@@ -74,22 +75,25 @@ def load_clip(name: str) -> tuple["CLIPModel", Any]:
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoTokenizer, CLIPConfig, CLIPModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # three bars for a fraction of a second
     source = str(CITY_CLIP_FOLDER) if name == CITY_CLIP else name
     is_folder = Path(source).is_dir()
     if is_folder and not (Path(source) / "config.json").is_file():
         raise DataError(f"{source}: no config.json; a CLIP folder holds {NEEDED_FILES}")
-    kept_only = {"local_files_only": is_folder or _is_cached(source)}
+    kept_only: dict[str, Any] = {"local_files_only": is_folder or _is_cached(source)}
     try:
         config = AutoConfig.from_pretrained(source, **kept_only)
         if not isinstance(config, CLIPConfig):
             raise DataError(f"{source}: expected a CLIP, found model type {config.model_type!r}")
-        model, report = CLIPModel.from_pretrained(
+        loaded: Any = CLIPModel.from_pretrained(
             source, config=config, dtype=torch.float32, output_loading_info=True, **kept_only
         )
         tokenizer = AutoTokenizer.from_pretrained(source, **kept_only)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(_not_loaded(source, is_folder, error)) from None
+    model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise DataError(f"{source}: {len(missing)} weights are missing, the first: {missing[0]}")
     return model, tokenizer

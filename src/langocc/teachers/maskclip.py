@@ -6,13 +6,14 @@ NACLIP (WACV 2025) for the two forms that keep an attention.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers.models.clip.modeling_clip import CLIPMLP, CLIPEncoderLayer
 
 from langocc.teachers.attention import neighbour_attention, self_correlation_attention
 from langocc.teachers.clip_text import ClipText
@@ -61,7 +62,7 @@ class MaskClip:
         self.id = id
         self.form: Form = form
         self.image_height_px = image_height_px
-        self.channels = int(model.config.projection_dim)
+        self.channels = model.visual_projection.out_features
 
     @torch.no_grad()
     def dense(
@@ -90,13 +91,13 @@ class MaskClip:
 
     def to(self, device: torch.device | str) -> "MaskClip":
         """Moves the model in place and returns itself."""
-        self.model.to(torch.device(device))
+        nn.Module.to(self.model, device)
         return self
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width the network sees for an image: multiples of the patch, at least one."""
         scale = 1.0 if self.image_height_px is None else self.image_height_px / height
-        patch = self.model.config.vision_config.patch_size
+        patch = int(self.model.vision_model.embeddings.patch_embedding.kernel_size[0])
         rows, cols = (max(1, round(side * scale / patch)) for side in (height, width))
         return rows * patch, cols * patch
 
@@ -104,7 +105,7 @@ class MaskClip:
 def normalise_images(
     images: UInt8[Tensor, "image 3 height width"], size: tuple[int, int], dtype: torch.dtype
 ) -> Float[Tensor, "image 3 network_height network_width"]:
-    """RGB bytes as CLIP's input: resized (bilinear, antialiased) where needed, mean and std off."""
+    """RGB bytes as CLIP's input: resized (bilinear, antialiased), less the mean, by the std."""
     pixels = images.float() / 255
     if pixels.shape[-2:] != size:
         pixels = functional.interpolate(
@@ -122,7 +123,7 @@ def dense_features(
     *blocks, last = model.vision_model.encoder.layers
     for block in blocks:
         hidden = block(hidden, attention_mask=None)
-    hidden = FORMS[form](last, hidden, grid)[:, 1:]
+    hidden = FORMS[form](cast(CLIPEncoderLayer, last), hidden, grid)[:, 1:]
     projected = model.visual_projection(model.vision_model.post_layernorm(hidden))
     return projected.transpose(1, 2).unflatten(2, grid)
 
@@ -130,7 +131,7 @@ def dense_features(
 def embed_patches(
     model: CLIPModel, pixels: Float[Tensor, "image 3 height width"]
 ) -> tuple[Float[Tensor, "image token hidden"], tuple[int, int]]:
-    """Class token and patches with resized positions, after the first LayerNorm; the grid's size."""
+    """Class token and patches with resized positions after the first LayerNorm, and the grid."""
     embeddings = model.vision_model.embeddings
     patches = embeddings.patch_embedding(pixels)
     grid = (patches.shape[2], patches.shape[3])
@@ -160,31 +161,31 @@ def use_published_numerics(model: CLIPModel) -> None:
     for module in model.vision_model.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = 1e-6
-        if hasattr(module, "activation_fn"):
+        if isinstance(module, CLIPMLP):
             module.activation_fn = nn.GELU()
 
 
-def _values_in_block(block: nn.Module, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+def _values_in_block(block: CLIPEncoderLayer, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
     hidden = hidden + _values(block, hidden, grid)
     return hidden + block.mlp(block.layer_norm2(hidden))
 
 
-def _values(block: nn.Module, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+def _values(block: CLIPEncoderLayer, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
     attention = block.self_attn
     return attention.out_proj(attention.v_proj(block.layer_norm1(hidden)))
 
 
-def _self_correlation(block: nn.Module, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+def _self_correlation(block: CLIPEncoderLayer, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
     normed = block.layer_norm1(hidden)
     hidden = hidden + self_correlation_attention(block.self_attn, normed)
     return hidden + block.mlp(block.layer_norm2(hidden))
 
 
-def _neighbour(block: nn.Module, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+def _neighbour(block: CLIPEncoderLayer, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
     return neighbour_attention(block.self_attn, block.layer_norm1(hidden), grid)
 
 
-FORMS: dict[str, Callable[[nn.Module, Tensor, tuple[int, int]], Tensor]] = {
+FORMS: dict[str, Callable[[CLIPEncoderLayer, Tensor, tuple[int, int]], Tensor]] = {
     "published": _values_in_block,
     "pure": _values,
     "sclip": _self_correlation,

@@ -81,7 +81,8 @@ def load_vocabulary(name: str | Path) -> Vocabulary:
 @cache
 def prompt_templates() -> tuple[str, ...]:
     """The 85 templates of the published protocol; `{}` takes the prompt."""
-    return tuple(_read(Path(__file__).parent / "templates.yaml"))
+    content = _read(Path(__file__).parent / "templates.yaml")
+    return tuple(TypeAdapter(list[str]).validate_python(content))
 
 
 def average_over_templates(
