@@ -236,9 +236,11 @@ def _occupancy(parity_dir: Path, field: VoxelField) -> Arrays:
     prompts = torch.from_numpy(recipe(parity_dir).class_embeddings(76, 7))
     free = (field.density < 0.1).numpy()
     assert free.shape == tuple(inference["free_space_shape"])
+    among = candidates(prompts, _occ3d_ids(classes, 1))
     return {
         "inference:class_embeddings": prompts,
-        "inference:occupancy": occupancy(field, candidates(prompts, _occ3d_ids(classes, 1))),
+        # Recorded before free space is cut out: every voxel has the class of its best prompt.
+        "inference:occupancy": occupancy(field, among, threshold=0.0),
         "inference:free_space_packed": torch.from_numpy(np.packbits(free)),
         "inference:free_space_shape": torch.tensor(free.shape),
     }

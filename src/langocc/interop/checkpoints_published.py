@@ -103,14 +103,14 @@ def from_published(
         DataError: an entry is missing, left over, or of another shape or type; lists the first ten.
     """
     names = {published_name(name, variant): name for name in like}
-    expected = {theirs: _swap_axes(like[ours]) for theirs, ours in names.items()}
+    expected = {theirs: swap_axes(like[ours]) for theirs, ours in names.items()}
     require_same(published, expected, source)
-    return {ours: _swap_axes(published[theirs]).contiguous() for theirs, ours in names.items()}
+    return {ours: swap_axes(published[theirs]).contiguous() for theirs, ours in names.items()}
 
 
 def to_published(ours: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
     """One of our state dicts in published names and axis order."""
-    return {published_name(n, variant): _swap_axes(t).contiguous() for n, t in ours.items()}
+    return {published_name(n, variant): swap_axes(t).contiguous() for n, t in ours.items()}
 
 
 def require_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
@@ -139,6 +139,6 @@ def _kind(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def _swap_axes(tensor: Tensor) -> Tensor:
+def swap_axes(tensor: Tensor) -> Tensor:
     """3D kernels [out, in, x, y, z] to [out, in, z, y, x] or back; all else as it is."""
     return tensor.transpose(2, 4) if tensor.dim() == 5 else tensor
