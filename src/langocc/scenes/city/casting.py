@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int, Int32
 
 from langocc.geometry.rigid import transform_points
 from langocc.scenes.city.world import Mesh, Mover, Still, World
@@ -38,6 +38,10 @@ class Hits:
     texture: Int32[np.ndarray, " ray"]
     uv_m: Float32[np.ndarray, "ray 2"]
     point: Float32[np.ndarray, "ray 3"]
+
+    def only(self, chosen: Int[np.ndarray, " chosen"]) -> "Hits":
+        """The hits of some of the rays, by index."""
+        return Hits(**{name: values[chosen] for name, values in vars(self).items()})
 
 
 class Caster:

@@ -43,7 +43,7 @@ def lay_ground(
     """Adds all ground surfaces; `drive` holds points of the ego's way, around which it is fine."""
     tone = float(np.exp(generator.normal(0, 0.18)))
     road = stage.add_thing(Thing("flat.driveable_surface", "road", "grey", "asphalt"))
-    asphalt = Paint(np.array([0.105, 0.105, 0.11]) * tone, TEXTURE["asphalt"], road)
+    asphalt = Paint(np.array([0.155, 0.155, 0.16]) * tone, TEXTURE["asphalt"], road)
     walk = stage.add_thing(Thing("flat.sidewalk", "sidewalk", "light grey", "paving stone"))
     stone = np.array([0.36, 0.345, 0.325]) * np.exp(generator.normal(0, 0.12))
     paving = Paint(stone, TEXTURE[str(generator.choice(["paving", "concrete", "cobbles"]))], walk)
@@ -63,7 +63,7 @@ def lay_ground(
 
 
 def _grass(generator: np.random.Generator) -> np.ndarray:
-    return np.array([0.115, 0.185, 0.04]) * np.exp(generator.normal(0, [0.25, 0.12, 0.2]))
+    return np.array([0.14, 0.20, 0.055]) * np.exp(generator.normal(0, [0.25, 0.12, 0.2]))
 
 
 def ribbon(

@@ -101,9 +101,9 @@ def _weather(generator: np.random.Generator) -> tuple[Atmosphere, np.ndarray]:
     air = (
         Atmosphere(2.7, 0.1, 0.30, 0.0014),
         Atmosphere(2.3, 0.2, 0.50, 0.0022),
-        Atmosphere(0.15, 0.0, 0.95, 0.0035, 1.25),
-        Atmosphere(2.2, 0.75, 0.35, 0.0026, 1.05),
-        Atmosphere(0.7, 0.1, 0.80, 0.0060, 1.15),
+        Atmosphere(0.15, 0.0, 0.95, 0.0030, 1.5),
+        Atmosphere(2.4, 0.7, 0.35, 0.0024, 1.25),
+        Atmosphere(0.9, 0.1, 0.75, 0.0055, 1.2),
     )[kind]
     exposure = air.exposure * float(np.exp(generator.normal(0, 0.07)))
     return replace(air, exposure=exposure, seed=int(generator.integers(1 << 16))), sun

@@ -35,12 +35,15 @@ def build_neighbourhood(
     for road in network.roads:
         for side in (-1, 1):
             _row(stage, network, road, side, district, near, generator)
-    grove = {noun: [plants.tree(generator, noun) for _ in range(2)] for noun in district.trees}
+    grove, far = (
+        {n: [plants.tree(generator, n, is_near) for _ in range(2)] for n in district.trees}
+        for is_near in (True, False)
+    )
     for road in network.roads:
         for side in (-1, 1):
             _kerbside(stage, network, road, side, district, near, grove, generator)
-    _greenery(stage, network, district, way, grove, generator)
-    _backdrop(stage, network, district, way, grove, generator)
+    _greenery(stage, network, district, near, way, (grove, far), generator)
+    _backdrop(stage, network, district, way, generator)
 
 
 def _row(
@@ -242,8 +245,9 @@ def _greenery(
     stage: Stage,
     network: Network,
     district: District,
+    near: KDTree,
     way: np.ndarray,
-    grove: dict[str, list[Model]],
+    groves: tuple[dict[str, list[Model]], dict[str, list[Model]]],
     generator: np.random.Generator,
 ) -> None:
     """Trees and bushes on the land between the buildings."""
@@ -252,7 +256,9 @@ def _greenery(
     spots = generator.uniform(low, high, (count, 2))
     clear = network.clearance(spots)
     for spot, room in zip(spots, clear, strict=True):
-        model = plants.bush(generator) if generator.random() < 0.3 else None
+        is_near = near.query(spot)[0] < 32
+        grove = groves[0 if is_near else 1]
+        model = plants.bush(generator) if is_near and generator.random() < 0.4 else None
         radius = 1.0 if model else 2.2
         if room > radius + 0.3 and stage.take(spot, radius):
             if model is None:
@@ -266,7 +272,6 @@ def _backdrop(
     network: Network,
     district: District,
     way: np.ndarray,
-    grove: dict[str, list[Model]],
     generator: np.random.Generator,
 ) -> None:
     """Plain blocks and tree lines in the distance, so that streets do not end in a void."""

@@ -6,10 +6,11 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
+from scipy.ndimage import uniform_filter
 
 from langocc.geometry.rigid import Matrix3, Transform
-from langocc.scenes.city.casting import Caster
-from langocc.scenes.city.shading import shade
+from langocc.scenes.city.casting import Caster, Hits
+from langocc.scenes.city.shading import openness_at, shade
 from langocc.scenes.city.sky import Sky
 
 _TONES = 4096
@@ -54,21 +55,25 @@ def render_camera(
         smooth_edges: Average four rays in pixels on the edges of things.
     """
     view = _View(caster, Sky.of(caster.world), intrinsics, world_from_cam, time_s)
-    column, row = np.meshgrid(
-        np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5
-    )
-    colour, thing, distance, forward = view.look(column.ravel(), row.ravel())
+    column, row = (grid.ravel() for grid in np.meshgrid(*(_centres(n) for n in (width, height))))
+    directions, forward = view.directions(column, row)
+    hits = view.cast(directions)
+    thing, distance = (v.reshape(height, width) for v in (hits.thing, hits.distance_m))
+    openness = _openness(view, hits, (height, width))
+    colour = view.colours(directions, hits, openness)
     if smooth_edges:
-        edge = np.flatnonzero(_edges(thing.reshape(height, width), distance.reshape(height, width)))
+        edge = np.flatnonzero(_edges(thing, distance))
         total = np.zeros((len(edge), 3), np.float32)
         for right, down in _SUBPIXELS:
-            at = column.ravel()[edge] + np.float32(right), row.ravel()[edge] + np.float32(down)
-            total += np.minimum(view.look(*at)[0], 4.0)
+            beside, _ = view.directions(
+                column[edge] + np.float32(right), row[edge] + np.float32(down)
+            )
+            total += np.minimum(view.colours(beside, view.cast(beside), openness[edge]), 4.0)
         colour[edge] = total / len(_SUBPIXELS)
     return RenderedImage(
         rgb=_developed(colour, caster.world.atmosphere.exposure).reshape(height, width, 3),
-        thing=thing.reshape(height, width),
-        depth_m=(distance * forward).reshape(height, width),
+        thing=thing,
+        depth_m=distance * forward.reshape(height, width),
     )
 
 
@@ -82,23 +87,57 @@ class _View:
     world_from_cam: Transform
     time_s: float
 
-    def look(self, column: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Linear RGB, thing, distance and cosine to the optical axis at image positions."""
-        k, pose = self.intrinsics, self.world_from_cam
+    def directions(self, column: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Unit directions in the world through image positions; cosine to the optical axis."""
         in_cam = np.stack([column, row, np.ones_like(column)], axis=1)
-        in_cam = in_cam @ np.linalg.inv(k).T.astype(np.float32)
+        in_cam = in_cam @ np.linalg.inv(self.intrinsics).T.astype(np.float32)
         forward = 1 / np.sqrt(np.einsum("ij,ij->i", in_cam, in_cam))
-        directions = (in_cam * forward[:, None]) @ pose[:3, :3].T.astype(np.float32)
-        origins = np.broadcast_to(pose[:3, 3].astype(np.float32), directions.shape)
-        hits = self.caster.cast(origins, directions, self.time_s)
+        rotation = self.world_from_cam[:3, :3].T.astype(np.float32)
+        return (in_cam * forward[:, None]) @ rotation, forward
+
+    def cast(self, directions: np.ndarray) -> Hits:
+        """What the camera sees in these directions."""
+        eye = self.world_from_cam[:3, 3].astype(np.float32)
+        return self.caster.cast(np.broadcast_to(eye, directions.shape), directions, self.time_s)
+
+    def colours(self, directions: np.ndarray, hits: Hits, openness: np.ndarray) -> np.ndarray:
+        """Linear RGB."""
         is_sky = hits.thing < 0
         colour = np.empty_like(directions)
         colour[is_sky] = self.sky.radiance(directions[is_sky])
         met = np.flatnonzero(~is_sky)
-        seen = type(hits)(**{name: values[met] for name, values in vars(hits).items()})
-        pixel_rad = float(1 / k[0, 0])
-        colour[met] = shade(self.caster, self.sky, seen, directions[met], pixel_rad, self.time_s)
-        return colour, hits.thing, hits.distance_m, forward
+        pixel_rad = float(1 / self.intrinsics[0, 0])
+        colour[met] = shade(
+            self.caster,
+            self.sky,
+            hits.only(met),
+            directions[met],
+            openness[met],
+            pixel_rad,
+            self.time_s,
+        )
+        return colour
+
+
+def _centres(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.float32) + 0.5
+
+
+def _openness(view: _View, hits: Hits, shape: tuple[int, int]) -> np.ndarray:
+    """Share of skylight at every pixel: one ray per 2 x 2 pixels, averaged over 4 x 4 of those.
+
+    The sixteen directions of `openness_at` take turns, so that each average holds them all.
+    """
+    height, width = shape
+    row, column = np.meshgrid(np.arange(0, height, 2), np.arange(0, width, 2), indexing="ij")
+    chosen = (row * width + column).ravel()
+    turn = ((row // 2) % 4 * 4 + (column // 2) % 4).ravel()
+    met = np.flatnonzero(hits.thing[chosen] >= 0)
+    is_open = np.ones(len(chosen), np.float32)
+    is_open[met] = openness_at(view.caster, hits.only(chosen[met]), turn[met], view.time_s)
+    mean = uniform_filter(is_open.reshape(row.shape), 4, mode="nearest")
+    full = np.repeat(np.repeat(mean, 2, axis=0), 2, axis=1)[:height, :width]
+    return (0.25 + 0.75 * full).ravel()
 
 
 def _edges(thing: np.ndarray, distance: np.ndarray) -> np.ndarray:

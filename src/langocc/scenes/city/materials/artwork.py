@@ -26,15 +26,9 @@ def poster(generator: np.random.Generator) -> Swatch:
     right, up = _square()
     swatch = plain(0.7, 0.03)
     swatch.tint[:] = 0.0
-    ground, figure, ink = generator.permutation(
-        [
-            [0.75, 0.1, 0.08],
-            [0.08, 0.25, 0.65],
-            [0.85, 0.65, 0.08],
-            [0.85, 0.85, 0.8],
-            [0.1, 0.4, 0.2],
-        ]
-    )[:3]
+    colours = np.array([[0.75, 0.1, 0.08], [0.08, 0.25, 0.65], [0.85, 0.65, 0.08],
+                        [0.85, 0.85, 0.8], [0.1, 0.4, 0.2]])  # fmt: skip
+    ground, figure, ink = colours[generator.permutation(len(colours))[:3]]
     swatch.rgb[:] = ground * (0.7 + 0.3 * up[..., None])
     x, y, radius = generator.uniform([0.25, 0.5, 0.15], [0.75, 0.7, 0.28])
     swatch.rgb[np.hypot(right - x, up - y) < radius] = figure

@@ -68,7 +68,7 @@ def asphalt(generator: np.random.Generator) -> Swatch:
     is_crack = (ridge < 0.035) & (noise(generator, 1.6) > 0.5)
     swatch.rgb[is_crack] *= 0.45
     patch = noise(generator, 2.2)
-    swatch.rgb[patch > 1.4] *= 0.8
+    swatch.rgb[patch > 1.6] *= 0.87
     return swatch
 
 
@@ -89,7 +89,7 @@ def masonry(
     along = right / tile_m[0] * columns + (0.5 * (row % 2) if is_staggered else 0)
     column = np.floor(along).astype(int) % columns
     value = 0.82 + contrast * generator.normal(size=(rows, columns))[row, column]
-    hue = 0.04 * generator.normal(size=(rows, columns, 3))[row, column]
+    hue = 0.022 * generator.normal(size=(rows, columns, 3))[row, column]
     swatch = plain()
     swatch.rgb *= np.clip(value[..., None] + hue, 0.2, 1.0)
     swatch.rgb *= np.clip(1 + 0.08 * noise(generator, 0.8) + 0.05 * noise(generator, 2), 0.5, 1.1)[
@@ -175,7 +175,7 @@ def foliage(generator: np.random.Generator, contrast: float) -> Swatch:
     swatch = plain()
     value = 0.68 + contrast * noise(generator, 0.9) + 0.1 * noise(generator, 0.2)
     swatch.rgb *= np.clip(value, 0.12, 1.0)[..., None]
-    shift = 0.12 * noise(generator, 1.2)
+    shift = 0.09 * noise(generator, 1.2)
     swatch.rgb[..., 0] *= 1 + shift
     swatch.rgb[..., 2] *= 1 - shift
     np.clip(swatch.rgb, 0, 1, out=swatch.rgb)

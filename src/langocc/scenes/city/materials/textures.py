@@ -17,6 +17,7 @@ from langocc.scenes.city.materials.patterns import (
     boards,
     foliage,
     masonry,
+    noise,
     plain,
     speckled,
     with_windows,
@@ -75,7 +76,7 @@ def _glazed(wall: Bake, windows: Windows) -> Bake:
 
 TEXTURES: tuple[Texture, ...] = (
     Texture("plain", (1, 1), lambda g: plain()),
-    Texture("asphalt", (9, 9), asphalt),
+    Texture("asphalt", (13, 13), asphalt),
     Texture(
         "paving", (4.8, 4.8), lambda g: masonry(g, (4.8, 4.8), (0.6, 0.6), 0.02, 0.06, True, 0.3)
     ),
@@ -104,15 +105,15 @@ TEXTURES: tuple[Texture, ...] = (
     Texture("needles", (2.4, 2.4), lambda g: foliage(g, 0.35)),
     Texture("bark", (1, 1.5), lambda g: boards(g, 14, True)),
     Texture("paint", (6, 6), _glossy(lambda g: speckled(g, 0.02, 0.0, 0.97), 0.12)),
-    Texture("glass", (3, 3), lambda g: plain(1.0, 0.35)),
+    Texture("glass", (3, 3), lambda g: plain(1.0, 0.27)),
     Texture("metal", (3, 3), _glossy(lambda g: speckled(g, 0.05, 0.02, 0.88), 0.10)),
     Texture("cloth", (1.2, 1.2), lambda g: speckled(g, 0.1, 0.05, 0.85)),
     Texture("water", (5, 5), _glossy(lambda g: speckled(g, 0.1, 0.02, 0.8), 0.45)),
     Texture("warning stripes", (1.2, 1.2), artwork.warning_stripes),
-    Texture("poster one", (1, 1), artwork.poster),
-    Texture("poster two", (1, 1), artwork.poster),
-    Texture("poster three", (1, 1), artwork.poster),
-    Texture("poster four", (1, 1), artwork.poster),
+    Texture("poster one", (6, 3.1), artwork.poster),
+    Texture("poster two", (6, 3.1), artwork.poster),
+    Texture("poster three", (1.2, 1.8), artwork.poster),
+    Texture("poster four", (1.2, 1.8), artwork.poster),
     Texture("coach windows", (3, 3), artwork.coach),
 )
 """All textures; `Mesh.texture` counts in this order."""
@@ -120,6 +121,10 @@ TEXTURES: tuple[Texture, ...] = (
 TEXTURE = {texture.name: index for index, texture in enumerate(TEXTURES)}
 """Index of a texture by name."""
 
+IS_LEAFY = np.array([t.name in ("leaves", "needles", "grass") for t in TEXTURES])
+"""Textures of loose blades and leaves, which the renderer lights as such."""
+
+_WEAR_M = 71.0
 _LEVELS = TEXELS.bit_length()
 _LEVEL_START = np.cumsum([0] + [(TEXELS >> level) ** 2 for level in range(_LEVELS)])
 
@@ -137,6 +142,13 @@ def _atlas() -> np.ndarray:
             if len(pixels) > 1:
                 pixels = pixels.reshape(len(pixels) // 2, 2, -1, 2, 5).mean(axis=(1, 3))
     return np.concatenate(rows)
+
+
+@cache
+def _wear() -> np.ndarray:
+    """Slow changes of brightness over `_WEAR_M` metres, which hide that textures repeat."""
+    field = noise(np.random.default_rng(5), 1.4)[::8, ::8]
+    return np.clip(0.95 + 0.07 * field / field.std(), 0.75, 1.1).astype(np.float32)
 
 
 _PER_M = np.array([[TEXELS / t.tile_m[0], TEXELS / t.tile_m[1]] for t in TEXTURES], np.float32)
@@ -162,4 +174,6 @@ def sample(
     found *= np.float32(1 / 255)
     rgb = found[:, :3]
     rgb *= rgb
+    cell = (uv_m * np.float32(64 / _WEAR_M)).astype(np.int32) & 63
+    rgb *= _wear()[cell[:, 1], cell[:, 0], None]
     return rgb, found[:, 3:4], found[:, 4]

@@ -2,6 +2,7 @@
 """Cars: sedans, hatchbacks, estates, SUVs, vans, pickups, taxis, police cars."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -186,7 +187,9 @@ def _shell(shape: Shape, coat: Paint) -> list[Mesh]:
     return [hull(sections, coat), cabin, roof, *pillars, sills]
 
 
+@cache
 def _wheels(shape: Shape) -> list[Mesh]:
+    """Four wheels; kept, as every car of a shape has the same."""
     length, width, _ = shape.size_m
     radius = shape.wheel_m
     spots = [(x * length, side * (width / 2 - 0.10)) for x in (-0.30, 0.31) for side in (-1, 1)]
@@ -194,6 +197,7 @@ def _wheels(shape: Shape) -> list[Mesh]:
     return [wheel(radius, 0.22, (x, y, radius), tyre, hub) for x, y in spots]
 
 
+@cache
 def _lamps(shape: Shape) -> list[Mesh]:
     """Head and tail lamps, bumpers, number plates, mirrors."""
     length, width, _ = shape.size_m

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bicycles and motorcycles, alone or ridden."""
 
+from functools import cache
+
 import numpy as np
 
 from langocc.scenes.city.materials.palette import shade
@@ -40,6 +42,7 @@ def bicycle(generator: np.random.Generator, has_rider: bool = False) -> Model:
     return boxed("vehicle.bicycle", "bicycle", colour, "metal", parts)
 
 
+@cache
 def _spoked(centre: tuple[float, float, float], radius: float = 0.34) -> Mesh:
     """A thin tyre of segments with a few spokes."""
     angle = np.linspace(0, 2 * np.pi, 13)

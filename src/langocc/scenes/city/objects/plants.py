@@ -31,14 +31,14 @@ _SEASONS = {
     "linden tree": ("green", "green", "yellow"),
 }
 _ROUND = {
-    "oak tree": (7.5, 11.0, 0.46, 0.42),
-    "maple tree": (6.0, 9.0, 0.42, 0.38),
-    "plane tree": (8.0, 12.0, 0.40, 0.40),
-    "linden tree": (6.5, 9.5, 0.38, 0.42),
-    "cherry tree": (4.0, 5.5, 0.46, 0.36),
-    "ginkgo tree": (6.5, 9.0, 0.28, 0.42),
-    "birch tree": (7.0, 10.0, 0.24, 0.42),
-    "willow tree": (6.0, 8.0, 0.52, 0.44),
+    "oak tree": (7.5, 11.0, 0.44, 0.36),
+    "maple tree": (6.5, 9.5, 0.38, 0.34),
+    "plane tree": (9.0, 13.0, 0.36, 0.35),
+    "linden tree": (7.0, 10.0, 0.32, 0.36),
+    "cherry tree": (4.5, 6.0, 0.44, 0.31),
+    "ginkgo tree": (7.0, 9.5, 0.25, 0.36),
+    "birch tree": (7.5, 11.0, 0.22, 0.38),
+    "willow tree": (6.5, 8.5, 0.50, 0.38),
 }
 """Height from and to (metres); crown's half width and half height as shares of the height."""
 
@@ -49,8 +49,8 @@ def _leaf(generator: np.random.Generator, colour: str, texture: str = "leaves") 
     return Paint(albedo, TEXTURE[texture], 0, (float(offset[0]), float(offset[1])))
 
 
-def tree(generator: np.random.Generator, noun: str) -> Model:
-    """A tree by its name ("oak tree", "fir tree", "palm tree", ...)."""
+def tree(generator: np.random.Generator, noun: str, is_near: bool = True) -> Model:
+    """A tree by its name ("oak tree", "fir tree", "palm tree", ...); plainer if it is far."""
     if noun == "fir tree":
         return _fir(generator)
     if noun == "palm tree":
@@ -65,17 +65,22 @@ def tree(generator: np.random.Generator, noun: str) -> Model:
     middle = height - radii[2] * 0.95
     parts = [cylinder((0.035 * height, 0.018 * height), middle, bark, sides=7)]
     leaf = _leaf(generator, colour)
-    lobes = 4 if noun != "willow tree" else 5
-    parts.append(blob(generator, (0, 0, middle), radii * 0.72, leaf))
+    lobes = (5 if noun == "willow tree" else 4) if is_near else 3
+    lumps = [(np.array([0, 0, middle]), radii * 0.72)]
     for index in range(lobes):
         angle = 2 * np.pi * (index + generator.uniform(0, 0.6)) / lobes
         offset = np.array([np.cos(angle), np.sin(angle), generator.uniform(-0.5, 0.6)]) * radii
         centre = np.array([0, 0, middle]) + 0.5 * offset
-        parts.append(blob(generator, centre, radii * generator.uniform(0.45, 0.6), leaf))
-        parts.append(bar((0, 0, 0.55 * middle), centre, 0.010 * height, bark, 5))
-    parts.append(cards(generator, (0, 0, middle), radii, leaf, 210, 0.62))
-    if noun == "willow tree":
-        parts.append(cards(generator, (0, 0, 0.6 * middle), radii * [1, 1, 0.9], leaf, 120, 0.8))
+        lumps.append((centre, radii * generator.uniform(0.45, 0.6)))
+        if is_near:
+            parts.append(bar((0, 0, 0.55 * middle), centre, 0.010 * height, bark, 5))
+    for centre, lump in lumps:
+        parts.append(blob(generator, centre, lump, leaf))
+        if is_near:
+            parts.append(cards(generator, centre, lump, leaf, 90, 0.26))
+    if noun == "willow tree" and is_near:
+        strands = radii * np.array([0.8, 0.8, 0.9])
+        parts.append(cards(generator, (0, 0, 0.7 * middle), strands, leaf, 160, 0.3))
     return fixture(noun, colour, "leaves", parts, "static.vegetation")
 
 
@@ -100,7 +105,7 @@ def cards(
     """Loose sprays of leaves around an ellipsoid, which break up its outline."""
     out = generator.normal(size=(count, 3))
     out /= np.linalg.norm(out, axis=1, keepdims=True)
-    middle = np.asarray(centre) + out * radii * generator.uniform(0.72, 1.04, (count, 1))
+    middle = np.asarray(centre) + out * radii * generator.uniform(0.86, 1.03, (count, 1))
     spread = generator.normal(size=(count, 3, 3))
     spread -= 0.55 * np.einsum("nij,nj->ni", spread, out)[..., None] * out[:, None]
     corners = middle[:, None] + size_m * 0.62 * spread
@@ -108,10 +113,11 @@ def cards(
 
 
 def _wrapped(corners: np.ndarray) -> np.ndarray:
-    """Texture coordinates of foliage: any will do that do not stretch."""
-    return np.stack(
-        [corners[..., 0] + 0.7 * corners[..., 1], corners[..., 2] + 0.4 * corners[..., 1]], axis=-1
-    )
+    """Texture coordinates of loose triangles: the two axes along which each extends most."""
+    sides = corners[:, 1:] - corners[:, :1]
+    across = np.abs(np.cross(sides[:, 0], sides[:, 1])).argmax(axis=1)
+    kept = np.array([[1, 2], [0, 2], [0, 1]])[across]
+    return np.take_along_axis(corners, kept[:, None, :].repeat(3, axis=1), axis=2)
 
 
 @cache
@@ -150,13 +156,13 @@ def _column(generator: np.random.Generator, noun: str) -> Model:
     height = generator.uniform(7, 12)
     colour = "dark green" if noun == "cypress tree" else "green"
     leaf, bark = _leaf(generator, colour), paint((0.10, 0.07, 0.05), "bark")
-    radii = np.array([0.11, 0.11, 0.46]) * height
+    radii = np.array([0.10, 0.10, 0.44]) * height
     middle = 0.53 * height
     parts = [
         cylinder(0.16, 0.2 * height, bark, sides=6),
         blob(generator, (0, 0, middle), radii * 0.95, leaf),
         blob(generator, (0, 0, 0.8 * middle), radii * [1, 1, 0.7], leaf),
-        cards(generator, (0, 0, middle), radii, leaf, 140, 0.45),
+        cards(generator, (0, 0, middle), radii, leaf, 200, 0.28),
     ]
     return fixture(noun, colour, "leaves", parts, "static.vegetation")
 

@@ -15,7 +15,7 @@ from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
 Maker = Callable[[np.random.Generator], Model]
-_POSTERS = ("poster one", "poster two", "poster three", "poster four")
+_WIDE, _TALL = ("poster one", "poster two"), ("poster three", "poster four")
 
 
 def _poster(
@@ -23,15 +23,11 @@ def _poster(
 ) -> Mesh:
     """A picture that faces +x and -x, its lower middle at a point."""
     x, y, z = at
-    art = paint("white", str(g.choice(_POSTERS)))
-    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * 0.999
-    front = [
-        [x, y - wide / 2, z],
-        [x, y + wide / 2, z],
-        [x, y + wide / 2, z + tall],
-        [x, y - wide / 2, z + tall],
-    ]
-    return quads(np.array([front]), uv[None], art)
+    art = paint("white", str(g.choice(_WIDE if wide > tall else _TALL)))
+    outline = np.array([[-wide / 2, 0], [wide / 2, 0], [wide / 2, tall], [-wide / 2, tall]])
+    uv = np.add(outline, [wide / 2, 0])
+    corners = np.concatenate([np.full((4, 1), x), np.add(outline, [y, z])], axis=1)
+    return quads(corners[None], 0.998 * uv[None], art)
 
 
 def _upright(outline: np.ndarray, at: tuple[float, float, float], coat: Paint) -> Mesh:
@@ -218,7 +214,7 @@ def billboard(g: np.random.Generator) -> Model:
 
 def column(g: np.random.Generator) -> Model:
     """An advertising column."""
-    art, cap = paint("white", str(g.choice(_POSTERS))), paint("dark green")
+    art, cap = paint("white", str(g.choice(_TALL))), paint("dark green")
     parts = [cylinder(0.65, 0.4, cap, sides=14), cylinder(0.6, 2.6, art, (0, 0, 0.4), 14)]
     parts.append(cylinder((0.75, 0.1), 0.5, cap, (0, 0, 3.0), 14))
     return fixture("advertising column", "green", "metal", parts)
@@ -298,7 +294,7 @@ def kiosk(g: np.random.Generator) -> Model:
     parts = [box((2.0, 2.6, 2.4), coat), box((0.1, 2.0, 1.0), GLASS, (1.0, 0, 1.0))]
     parts += [
         box((2.8, 3.2, 0.15), paint("dark grey"), (0.2, 0, 2.4)),
-        _poster(g, 1.2, 0.8, (1.06, 0, 0.1)),
+        _poster(g, 1.0, 0.8, (1.06, 0, 0.1)),
     ]
     return fixture("kiosk", colour, "wood", parts)
 
