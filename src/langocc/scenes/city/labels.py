@@ -12,9 +12,16 @@ from langocc.geometry.rigid import invert_rigid
 from langocc.scenes.city.keyframes import KeyFrame
 from langocc.scenes.city.lidar import Sweep
 from langocc.scenes.city.occupancy import semantic_grid
-from langocc.scenes.city.surfaces import SurfacePoints, joined, occ3d_ids, sample_surfaces
+from langocc.scenes.city.surfaces import (
+    SurfacePoints,
+    joined,
+    occ3d_ids,
+    sample_near,
+    sample_surfaces,
+    uncovered,
+)
 from langocc.scenes.city.visibility import camera_mask, lidar_coverage
-from langocc.scenes.city.world import World
+from langocc.scenes.city.world import Mover, Still, World
 
 _REACH_M = float(np.hypot(*OCC3D_GRID.upper_m[:2]))
 """From the vehicle to the far corner of its grid."""
@@ -43,8 +50,12 @@ class SceneLabeller:
         drive_m = np.stack([key.world_from_ego[:3, 3] for key in keys])
         self._world = world
         self._class_of_thing = occ3d_ids(world)
-        self._still = sample_surfaces(world.static, self._class_of_thing, drive_m, _REACH_M)
-        self._movers = [sample_surfaces(m.mesh, self._class_of_thing) for m in world.movers]
+        sampled = [sample_surfaces(m.mesh, self._class_of_thing) for m in world.movers]
+        boxed = list(zip(world.movers, sampled, strict=True))
+        static = uncovered(sample_near(world.static, self._class_of_thing, drive_m, _REACH_M))
+        parked = [s.moved(m.world_from_thing(0)) for m, s in boxed if _stands(m)]
+        self._still = joined([static, *parked])
+        self._moving = [(m, s) for m, s in boxed if not _stands(m)]
         self._coverage = lidar_coverage(world, sweeps, [key.time_s for key in keys])
 
     def label(self, key: KeyFrame, sweep: Sweep) -> Occ3dLabel:
@@ -61,13 +72,13 @@ class SceneLabeller:
     def _parts(self, key: KeyFrame, sweep: Sweep) -> list[SurfacePoints]:
         """Points near the vehicle at the key time, world frame; each part sorted by class."""
         here = key.world_from_ego[:2, 3].astype(np.float32)
-        near = np.abs(self._still.points[:, :2] - here).max(axis=1) < _REACH_M
+        x, y = self._still.points[:, 0] - here[0], self._still.points[:, 1] - here[1]
+        near = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M)
         still = SurfacePoints(self._still.points[near], self._still.occ3d_id[near])
-        boxed = [
-            points.moved(pose)
-            for mover, points in zip(self._world.movers, self._movers, strict=True)
-            if np.linalg.norm((pose := mover.world_from_thing(key.time_s))[:2, 3] - here)
-            < _REACH_M + 10
-        ]
+        moving = [s.moved(m.world_from_thing(key.time_s)) for m, s in self._moving]
         hits = SurfacePoints(sweep.points_world, self._class_of_thing[sweep.thing])
-        return [still, joined([hits, *boxed])]
+        return [still, joined([hits, *moving])]
+
+
+def _stands(mover: Mover) -> bool:
+    return isinstance(mover.world_from_thing, Still)

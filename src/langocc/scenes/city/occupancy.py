@@ -24,9 +24,10 @@ def voxel_index(
     flat = np.zeros(len(points), dtype=np.int64)
     inside = np.ones(len(points), dtype=bool)
     for axis, cells in enumerate(grid.shape):
-        scaled = (points[:, axis] - np.float32(grid.lower_m[axis])) / np.float32(grid.cell_m)
-        inside &= (scaled >= 0) & (scaled < cells)
-        flat = flat * cells + np.floor(scaled).astype(np.int64)
+        cell = (points[:, axis] - np.float32(grid.lower_m[axis])) / np.float32(grid.cell_m)
+        inside &= (cell >= 0) & (cell < cells)
+        flat *= cells
+        flat += cell.astype(np.int64)  # towards zero: the floor, where inside
     flat[~inside] = _OUTSIDE
     return flat
 

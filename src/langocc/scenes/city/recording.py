@@ -6,6 +6,8 @@ without it is written again, to the same bytes.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -29,7 +31,7 @@ from langocc.scenes.city.plan import ScenePlan
 from langocc.scenes.city.render import render_camera
 from langocc.scenes.city.retrieval import candidate_texts, points_file, points_in_images
 from langocc.scenes.city.rig import LIDAR_CHANNEL
-from langocc.scenes.city.world import World
+from langocc.scenes.city.world import Still, World
 
 _JPEG_QUALITY = 90
 
@@ -46,7 +48,7 @@ def write_scene(plan: ScenePlan, folders: CityFolders, frame_done: Callable[[], 
         OSError: a file cannot be written.
     """
     world = build_world(plan.settings.seed, plan.index, plan.duration_s)
-    _Recording(plan, folders, world).run(frame_done)
+    _Recording(plan, folders, _remembering_poses(world)).run(frame_done)
 
 
 class _Recording:
@@ -131,6 +133,17 @@ class _Recording:
         }
         path = self.folders.point_things(self.plan.name)
         np.savez_compressed(path, allow_pickle=False, **point_things)
+
+
+def _remembering_poses(world: World) -> World:
+    """The same world; poses of the last few times are kept, since images, boxes, labels ask."""
+    movers = [
+        m
+        if isinstance(m.world_from_thing, Still)
+        else replace(m, world_from_thing=lru_cache(16)(m.world_from_thing))
+        for m in world.movers
+    ]
+    return replace(world, movers=tuple(movers))
 
 
 def _point_labels(

@@ -24,7 +24,7 @@ from langocc.scenes.occ3d import FREE_ID
 
 _CORNER_REACH_M = 60.0  # from the vehicle to a corner of its grid, and some
 _HIT_CELL_M = 0.1  # hits nearer to each other than this count once
-_RAY_SPACING = 0.008  # rad; rays 0.4 m apart at 50 m
+_RAY_SPACING = 0.01  # rad; rays 0.4 m apart at 40 m
 _NEAREST_M = 0.5
 
 
