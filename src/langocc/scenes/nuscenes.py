@@ -3,25 +3,21 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 
 from langocc.errors import DataError
-from langocc.scenes.dataset import Dataset
-from langocc.scenes.frame import Camera, Frame, Lidar
+from langocc.scenes.dataset import Dataset, Split
 from langocc.scenes.index import KeyFrameIndex, fingerprint, read_index, write_index
 from langocc.scenes.keyframes import build_index
+from langocc.scenes.lazy_frames import FrameReader, LazyScenes
 from langocc.scenes.roots import DataRoot, find_root
 from langocc.scenes.splits import read_splits
-
-LIDAR_COLUMNS = 5
-"""x, y, z, intensity, ring."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +51,7 @@ class NuScenes(Dataset):
     @cached_property
     def _positions(self) -> dict[str, tuple[str, int]]:
         """Like the base class's, without making the frames."""
-        assert isinstance(self.scenes, _Scenes)
+        assert isinstance(self.scenes, LazyScenes)
         return {
             self.index.tokens[key]: (name, place)
             for name in self.scenes
@@ -87,6 +83,22 @@ def load(
     folders = find_root(root, work)
     version = _choose_version(folders, version)
     index = load_index(folders, version)
+    splits = read_splits(version, index.scenes, folders.root, folders.nuscenes)
+    return dataset_of_index(folders, version, index, splits, present_only=present_only)
+
+
+def dataset_of_index(
+    folders: DataRoot,
+    version: str,
+    index: KeyFrameIndex,
+    splits: Mapping[Split, Sequence[str]],
+    *,
+    present_only: bool,
+) -> NuScenes:
+    """The dataset of an index, wherever that comes from. Arguments and errors: see `load`."""
+    for what, tokens in index.dropped.items():
+        place = folders.nuscenes / version
+        _log.warning("%s: %d key frames left out: %s", place, len(tokens), what)
     is_present = _present(folders.nuscenes, index)
     cameras = len(index.cameras)
     usable = np.all(is_present[:, :cameras], axis=1) | np.array(not present_only)
@@ -97,10 +109,12 @@ def load(
             f"{cameras} images; {index.filenames[key * len(index.channels) + camera]} is missing, "
             "for one; unpack nuScenes' blobs there"
         )
-    reader = _FrameReader(folders.nuscenes, index, is_present | (not present_only))
-    scenes = _Scenes(reader, usable)
-    splits = read_splits(version, scenes, folders.root, folders.nuscenes)
-    return NuScenes(root, scenes, splits, folders, version, index, is_present)
+    reader = FrameReader(folders.nuscenes, index, is_present | (not present_only))
+    scenes = LazyScenes(reader, usable)
+    kept: dict[Split, Sequence[str]] = {
+        split: tuple(name for name in names if name in scenes) for split, names in splits.items()
+    }
+    return NuScenes(folders.root, scenes, kept, folders, version, index, is_present)
 
 
 def load_index(folders: DataRoot, version: str) -> KeyFrameIndex:
@@ -111,8 +125,6 @@ def load_index(folders: DataRoot, version: str) -> KeyFrameIndex:
     if index := read_index(path, state):
         return index
     index = build_index(tables)
-    for what, tokens in index.dropped.items():
-        _log.warning("%s: %d key frames left out: %s", tables, len(tokens), what)
     try:
         write_index(path, state, index)
     except OSError as error:
@@ -146,97 +158,3 @@ def _present(nuscenes: Path, index: KeyFrameIndex) -> Bool[np.ndarray, "key sens
             listings[folder] = set(os.listdir(path)) if path.is_dir() else set()
         found.append(name in listings[folder])
     return np.array(found, dtype=bool).reshape(len(index.tokens), len(index.channels))
-
-
-@dataclass(frozen=True)
-class _FrameReader:
-    """Makes a Frame of a row of the index."""
-
-    nuscenes: Path
-    index: KeyFrameIndex
-    is_present: Bool[np.ndarray, "key sensor"]
-
-    def frame(self, key: int, scene: str) -> Frame:
-        index = self.index
-        cameras = {name: self._camera(key, at) for at, name in enumerate(index.cameras)}
-        has_sweep = index.has_lidar and index.lidar_tokens[key] != ""
-        return Frame(
-            token=index.tokens[key],
-            scene=scene,
-            timestamp_us=int(index.timestamps_us[key]),
-            cameras=cameras,
-            global_from_ego=index.global_from_ego[key][-1 if has_sweep else 0],
-            lidar=self._lidar(key) if has_sweep and self.is_present[key, -1] else None,
-        )
-
-    def _camera(self, key: int, sensor: int) -> Camera:
-        index = self.index
-        width, height = index.sizes[key, sensor].tolist()
-        calibration = index.calibrations[key, sensor]
-        return Camera(
-            image_path=self._path(key, sensor),
-            width=width,
-            height=height,
-            intrinsics=index.intrinsics[calibration],
-            ego_from_cam=index.ego_from_sensor[calibration],
-            global_from_ego=index.global_from_ego[key, sensor],
-            timestamp_us=int(index.taken_us[key, sensor]),
-        )
-
-    def _lidar(self, key: int) -> Lidar:
-        index, sensor = self.index, len(self.index.channels) - 1
-        return Lidar(
-            points_path=self._path(key, sensor),
-            columns=LIDAR_COLUMNS,
-            ego_from_lidar=index.ego_from_sensor[index.calibrations[key, sensor]],
-            global_from_ego=index.global_from_ego[key, sensor],
-            timestamp_us=int(index.taken_us[key, sensor]),
-            token=index.lidar_tokens[key],
-        )
-
-    def _path(self, key: int, sensor: int) -> Path:
-        return self.nuscenes / self.index.filenames[key * len(self.index.channels) + sensor]
-
-
-@dataclass(frozen=True)
-class _SceneFrames(Sequence[Frame]):
-    """Usable frames of one scene, each made when asked for."""
-
-    reader: _FrameReader
-    name: str
-    keys: Int64[np.ndarray, " frame"]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @overload
-    def __getitem__(self, at: int) -> Frame: ...
-    @overload
-    def __getitem__(self, at: slice) -> "_SceneFrames": ...
-    def __getitem__(self, at: int | slice) -> "Frame | _SceneFrames":
-        if isinstance(at, slice):
-            return _SceneFrames(self.reader, self.name, self.keys[at])
-        return self.reader.frame(int(self.keys[at]), self.name)
-
-
-class _Scenes(Mapping[str, _SceneFrames]):
-    """Scene name -> its usable frames; scenes without any are left out."""
-
-    def __init__(self, reader: _FrameReader, usable: Bool[np.ndarray, " key"]) -> None:
-        starts = reader.index.scene_start
-        keys = np.flatnonzero(usable)
-        bounds = np.searchsorted(keys, starts)
-        self._frames = {
-            name: _SceneFrames(reader, name, keys[bounds[at] : bounds[at + 1]])
-            for at, name in enumerate(reader.index.scenes)
-            if bounds[at] < bounds[at + 1]
-        }
-
-    def __getitem__(self, name: str) -> _SceneFrames:
-        return self._frames[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._frames)
-
-    def __len__(self) -> int:
-        return len(self._frames)

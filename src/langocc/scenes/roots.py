@@ -46,25 +46,28 @@ class DataRoot:
         return self.nuscenes / "panoptic" / version / f"{lidar_token}_panoptic.npz"
 
 
-def find_root(root: Path, work: Path | None = None) -> DataRoot:
+def find_root(root: Path, work: Path | None = None, *, need_tables: bool = True) -> DataRoot:
     """Finds what a data root holds: `ROOT/{nuscenes, gts, retrieval_benchmark}` or nuScenes' own.
 
     Args:
         root: Data root, or a bare nuScenes folder (it has `v1.0-*`).
         work: Folder for what we write; `ROOT/langocc` when None.
+        need_tables: Without, a folder of nuScenes' files alone (`samples/`) will do.
 
     Raises:
-        DataError: no such folder, or no nuScenes tables in it.
+        DataError: no such folder, or no nuScenes tables (or files) in it.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; expected a data root or a nuScenes folder")
     for nuscenes in (root, root / "nuscenes"):
-        if versions := tuple(sorted(p.parent.name for p in nuscenes.glob("v1.0-*/sample.json"))):
+        versions = tuple(sorted(path.parent.name for path in nuscenes.glob("v1.0-*/sample.json")))
+        if versions or (not need_tables and (nuscenes / "samples").is_dir()):
             break
     else:
+        wanted = "nuScenes tables; expected v1.0-mini/sample.json (or -trainval, -test)"
         raise DataError(
-            f"{root}: no nuScenes tables; expected v1.0-mini/sample.json (or -trainval, -test) in "
-            f"this folder or in {root / 'nuscenes'}; they come with nuScenes' metadata"
+            f"{root}: no {wanted if need_tables else 'samples folder; expected it'} in this folder "
+            f"or in {root / 'nuscenes'}; they come with nuScenes' metadata and blobs"
         )
     bases = (root, nuscenes)
     return DataRoot(
