@@ -193,7 +193,7 @@ def test_other_pickles_are_refused(tmp_path: Path, infos: list):
     path = tmp_path / "train.pkl"
     for content in ([], {"infos": infos}, {"infos": [], "metadata": {"version": "v1.0-mini"}}):
         path.write_bytes(pickle.dumps(content))
-        with pytest.raises(DataError, match="info|version"):
+        with pytest.raises(DataError, match=r"info|version"):
             load_infos({"train": path}, tmp_path)
     infos[0]["evil"] = Path("x")
     write_infos(path, infos)

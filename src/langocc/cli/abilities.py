@@ -12,10 +12,11 @@ from langocc.scenes.nuscenes import NuScenes
 
 INDEX_BYTES = 1_800
 """A key frame in the index: seven file names, poses, times."""
-RAYS_BYTES = 15 * 18_500
-"""Rays of a key frame: 15 bytes each, 18,500 of them under LiDAR points."""
-STORE_BYTES = 2_400_000
-"""Rays with features of a key frame: the default codec."""
+RAYS = 18_500
+"""Rays of a nuScenes key frame under LiDAR points, about; `grid` and `random` have 18,000."""
+RAY_BYTES = 15
+FEATURE_BYTES = {"int8": 514, "pca-int8": 96}
+"""A 512-d feature in the default codec, and in the smallest."""
 CHECKPOINT_BYTES = 4 * 4 * 35_700_000
 """Weights, their average, two moments of the optimiser: float32."""
 CHECKPOINTS_KEPT = 3
@@ -62,7 +63,7 @@ def _prepare(found: Inventory) -> Ability:
     limits = _no_images(frames)
     if frames and swept < frames:
         limits.append(f"--rays lidar_pixels: {frames - swept} of {frames} have no LiDAR sweep")
-    disk = frames * (INDEX_BYTES + RAYS_BYTES)
+    disk = frames * (INDEX_BYTES + RAYS * RAY_BYTES)
     return Ability(
         "prepare", frames, limits, disk, f"{frames:,} x (1.8 kB of index + 0.28 MB of rays)"
     )
@@ -70,8 +71,9 @@ def _prepare(found: Inventory) -> Ability:
 
 def _extract(found: Inventory) -> Ability:
     frames = _count(found.has_images)
-    formula = f"{frames:,} x 2.4 MB of features"
-    return Ability("extract", frames, _no_images(frames), frames * STORE_BYTES, formula)
+    disk, least = (frames * RAYS * (RAY_BYTES + code) for code in FEATURE_BYTES.values())
+    formula = f"{frames:,} x 9.79 MB with codec int8 ({least / 1e6:,.0f} MB with pca-int8)"
+    return Ability("extract", frames, _no_images(frames), disk, formula)
 
 
 def _train(found: Inventory) -> Ability:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which sensor files of a nuScenes version are there, and which archives the others come in.
 
-The tables do not record a file's archive. For trainval the makers of nuScenes say that archive 01
-holds the first 85 scenes, 02 the next 85, and so on (nutonomy/nuscenes-devkit issues 573 and 636).
+The tables do not record a file's archive. For trainval, say the makers of nuScenes, archive 01
+holds the first 85 scenes in order of name, 02 the next 85, and so on.
 """
 
 from collections.abc import Sequence
