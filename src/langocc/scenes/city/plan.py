@@ -12,7 +12,8 @@ KEY_PERIOD_S = 0.5
 _FIRST_KEY_S = 0.1  # the cameras of a key frame fire before it
 _FIRST_TIMESTAMP_US = 1_700_000_000_000_000
 _BETWEEN_SCENES_US = 3_600_000_000
-_MOST_FRAMES = 400
+_SHORTEST_S = 1.0  # of a drive that the layout can plan
+_MOST_FRAMES = 118  # of a minute, its longest drive
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class ScenePlan:
     @property
     def duration_s(self) -> float:
         """Length of the drive, seconds."""
-        return _FIRST_KEY_S + KEY_PERIOD_S * self.settings.frames_per_scene
+        return max(_SHORTEST_S, _FIRST_KEY_S + KEY_PERIOD_S * self.settings.frames_per_scene)
 
     @property
     def key_times_s(self) -> list[float]:
