@@ -8,6 +8,8 @@ an integer pixel reads half a pixel up and left of its own centre (the published
 Source: method.md section 6.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -86,15 +88,20 @@ def sample_upsampled(
     return torch.cat(parts) if parts else dense.new_zeros(0, dense.shape[0])
 
 
-Taps = tuple[Int64[Tensor, "out tap"], Float[Tensor, "out tap"]]
+@dataclass(frozen=True)
+class _Taps:
+    """Cells that each output row (or column) of two bilinear upsamplings reads."""
+
+    index: Int64[Tensor, "out tap"]
+    weight: Float[Tensor, "out tap"]
 
 
 def _read_corners(
     cells: Float[Tensor, "map_height map_width channel"],
     centred: Float[Tensor, "pixel 2"],
     image_size: Size,
-    row_taps: Taps,
-    col_taps: Taps,
+    row_taps: _Taps,
+    col_taps: _Taps,
 ) -> Float[Tensor, "pixel channel"]:
     low = centred.floor()
     fraction = (centred - low).to(cells.dtype)
@@ -103,8 +110,8 @@ def _read_corners(
         row, col = (low + low.new_tensor([down, right])).long().unbind(-1)
         inside = (row >= 0) & (row < image_size[0]) & (col >= 0) & (col < image_size[1])
         row, col = row.clamp(0, image_size[0] - 1), col.clamp(0, image_size[1] - 1)
-        near = cells[row_taps[0][row][:, :, None], col_taps[0][col][:, None, :]]
-        value = torch.einsum("pabc,pa,pb->pc", near, row_taps[1][row], col_taps[1][col])
+        near = cells[row_taps.index[row][:, :, None], col_taps.index[col][:, None, :]]
+        value = torch.einsum("pabc,pa,pb->pc", near, row_taps.weight[row], col_taps.weight[col])
         weight = (fraction[:, 0] if down else 1 - fraction[:, 0]) * (
             fraction[:, 1] if right else 1 - fraction[:, 1]
         )
@@ -112,13 +119,12 @@ def _read_corners(
     return total
 
 
-def _taps(cells: int, via: int, out: int, like: Tensor) -> Taps:
-    """Cells that an output row (or column) of two bilinear upsamplings reads, and their weights."""
+def _taps(cells: int, via: int, out: int, like: Tensor) -> _Taps:
     matrix = _bilinear_matrix(via, out) @ _bilinear_matrix(cells, via)
     width = int((matrix > 0).sum(1).max())
     first = (matrix > 0).double().argmax(1).clamp(max=cells - width)
     index = first[:, None] + torch.arange(width)
-    return index.to(like.device), matrix.gather(1, index).to(like)
+    return _Taps(index.to(like.device), matrix.gather(1, index).to(like))
 
 
 def _bilinear_matrix(cells: int, out: int) -> Float[Tensor, "out cells"]:

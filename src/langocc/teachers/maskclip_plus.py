@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MaskCLIP+: the distilled teacher of the published run, from a published checkpoint.
+
+Source: method.md section 6.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from langocc.errors import DataError
+from langocc.teachers.clip_text import ClipText
+from langocc.teachers.resnet_v1c import BLOCKS, ResNetV1c, SummedAspp
+from langocc.teachers.sampling import sample_upsampled
+
+IMAGE_MEAN = (123.675, 116.28, 103.53)
+"""Mean of RGB bytes (ImageNet) that MaskCLIP+ subtracts."""
+IMAGE_STD = (58.395, 57.12, 57.375)
+"""Standard deviation of RGB bytes (ImageNet)."""
+NETWORK_SIZE = (1024, 1820)
+"""Height and width that images are scaled to fit in, their shape kept."""
+
+_HEAD = "decode_head.decode_module."
+_UNUSED = re.compile(
+    r"^(decode_head\.(clip\.|proj\.|text_embeddings|_iter_counter|"
+    r"conv_seg\.|loss)|auxiliary_head\.)|num_batches_tracked$"
+)
+"""What a checkpoint holds besides the network: the ViT it was distilled from, counters, losses."""
+
+
+class MaskClipPlusNetwork(nn.Module):
+    """Backbone and head, under the names of published checkpoints."""
+
+    def __init__(self, depth: int) -> None:
+        """A network of depth 50 or 101."""
+        super().__init__()
+        self.backbone = ResNetV1c(depth)
+        self.decode_head = _Head()
+
+    def forward(self, images: Float[Tensor, "image 3 height width"]) -> Tensor:
+        """Features at an eighth of the size, >= 0, not normalised."""
+        return self.decode_head.decode_module(self.backbone(images))
+
+
+class _Head(nn.Module):
+    """Carries the head's name in checkpoints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decode_module = SummedAspp()
+
+
+class MaskClipPlus:
+    """MaskCLIP+ as a `Teacher`; texts go through the CLIP it was distilled from.
+
+    Attributes:
+        id: Stable name of weights and preprocessing.
+        channels: 512.
+        depth: Of the ResNet, read off the checkpoint.
+    """
+
+    channels = 512
+
+    def __init__(self, network: MaskClipPlusNetwork, depth: int, id: str, texts: ClipText) -> None:
+        """Wraps a network; `texts` encodes queries with CLIP ViT-B/16."""
+        self.network = network.eval().requires_grad_(False)
+        self.depth = depth
+        self.id = id
+        self.texts = texts
+
+    @torch.no_grad()
+    def dense(
+        self, images: UInt8[Tensor, "image 3 height width"]
+    ) -> Float[Tensor, "image channel map_height map_width"]:
+        """Features of true-RGB images, resized to fit 1820 x 1024, in one pass."""
+        weight = next(self.network.parameters())
+        pixels = images.to(weight.device).float()
+        pixels = functional.interpolate(
+            pixels, size=resized(images.shape[-2], images.shape[-1]), mode="bilinear"
+        )
+        mean, std = (pixels.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+        return self.network(((pixels - mean) / std).to(weight.dtype))
+
+    def sample(
+        self,
+        dense: Float[Tensor, "channel map_height map_width"],
+        row_col: Float[Tensor, "pixel 2"],
+        image_size: tuple[int, int],
+    ) -> Float[Tensor, "pixel channel"]:
+        """Features of pixels by the published rule (norms at most 1), at touched cells only."""
+        return sample_upsampled(dense, row_col, image_size, resized(*image_size))
+
+    def text(
+        self, prompts: Sequence[str], *, templates: bool = True
+    ) -> Float[Tensor, "prompt channel"]:
+        """Unit vectors of prompts."""
+        return self.texts.embed(prompts, templates=templates)
+
+    def to(self, device: torch.device | str) -> "MaskClipPlus":
+        """Moves both models in place and returns itself."""
+        self.network.to(device)
+        nn.Module.to(self.texts.model, device)
+        return self
+
+
+def load_maskclip_plus(path: Path, texts: ClipText) -> MaskClipPlus:
+    """MaskCLIP+ from a published checkpoint; its depth is read off its keys.
+
+    Raises:
+        DataError: not such a checkpoint, or a name or shape that does not fit.
+    """
+    network, depth = network_from_state(read_state(path), str(path))
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.float().contiguous().numpy().tobytes())
+    return MaskClipPlus(network, depth, f"maskclip-plus-r{depth}-{digest.hexdigest()[:8]}", texts)
+
+
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """The state dictionary of a checkpoint file; runs no code in it.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises several kinds for damaged and for unsafe files
+        raise DataError(f"{path}: not a readable checkpoint: {error}") from None
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise DataError(f"{path}: expected a state dictionary, found {type(content).__name__}")
+    return state
+
+
+def network_from_state(state: Mapping[str, Tensor], source: str) -> tuple[MaskClipPlusNetwork, int]:
+    """The network whose depth the keys tell, loaded strictly.
+
+    Args:
+        state: Names as published (`backbone.*`, `decode_head.decode_module.*`, and what is unused).
+        source: Where it came from, for messages.
+
+    Raises:
+        DataError: the stages fit no known depth, or names or shapes differ.
+    """
+    blocks = tuple(_blocks(state, stage) for stage in (1, 2, 3, 4))
+    depth = next((d for d, expected in BLOCKS.items() if expected == blocks), None)
+    if depth is None:
+        raise DataError(f"{source}: stages of {blocks} blocks; known are {BLOCKS}")
+    network = MaskClipPlusNetwork(depth)
+    wanted = {key: value.shape for key, value in network.state_dict().items()}
+    given = {key: value for key, value in state.items() if not _UNUSED.search(key)}
+    used = {key: shape for key, shape in wanted.items() if not _UNUSED.search(key)}
+    for key in sorted(used.keys() ^ given.keys()):
+        kind = "is missing" if key in used else "has no place in this network"
+        raise DataError(f"{source}: {key} {kind}")
+    for key, shape in used.items():
+        if given[key].shape != shape:
+            found = tuple(given[key].shape)
+            raise DataError(f"{source}: {key}: expected shape {tuple(shape)}, found {found}")
+    network.load_state_dict(given, strict=False)  # compared above; only step counters are left out
+    return network, depth
+
+
+def resized(height: int, width: int) -> tuple[int, int]:
+    """Height and width of an image scaled to fit `NETWORK_SIZE`, its shape kept."""
+    scale = min(NETWORK_SIZE[0] / height, NETWORK_SIZE[1] / width)
+    return int(height * scale + 0.5), int(width * scale + 0.5)
+
+
+def _blocks(state: Mapping[str, Tensor], stage: int) -> int:
+    pattern = re.compile(rf"backbone\.layer{stage}\.(\d+)\.")
+    return len({match[1] for key in state if (match := pattern.match(key))})
