@@ -13,7 +13,9 @@ VERBS = {
     "city": "langocc.cli.city:City",
     "prepare": "langocc.cli.prepare:Prepare",
     "extract": "langocc.cli.extract:Extract",
+    "features": "langocc.cli.features:Features",
     "train": "langocc.cli.train:Train",
+    "convert": "langocc.cli.convert:Convert",
     "evaluate": "langocc.cli.evaluate:Evaluate",
 }
 """Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoint files of other programs, read without running what they contain."""
 
+import _codecs
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -13,6 +15,16 @@ from torch import Tensor
 
 from langocc.errors import DataError
 from langocc.files import replacing
+
+_scalar = np.float64(0).__reduce__()[0]
+_PLAIN_NUMBERS: list[Any] = [
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")),
+    _codecs.encode,
+]
+"""NumPy scalars: best scores and the like among a checkpoint's facts. They run nothing."""
 
 
 def read_torch_file(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
@@ -26,7 +38,8 @@ def read_torch_file(path: Path) -> Any:  # noqa: ANN401  (whatever the file hold
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_PLAIN_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()
         named = next((line.strip() for line in reason if "GLOBAL" in line), reason[0])

@@ -17,6 +17,7 @@ from langocc.interop.checkpoints_published import published_name, require_same
 from langocc.model.langocc import LangOcc
 
 _DETECTOR_PARTS = ("backbone.", "neck.", "depth_net.")
+_RESNET_PARTS = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
 _COUNTER = "num_batches_tracked"
 _HUGGING_FACE = (
     (r"^(resnet\.)?embedder\.embedder\.convolution\.", "conv1."),
@@ -58,17 +59,15 @@ def initialise_from_resnet(model: LangOcc, path: Path) -> Initialised:
     Counters of batches may be missing, as in old files. What is left over (a classifier) is listed.
 
     Raises:
-        DataError: the file cannot be used, or does not hold the whole backbone; lists the first
-            ten differences.
+        DataError: the file cannot be used, or holds another ResNet; lists the first ten differences.
     """
-    names = {_torchvision_name(name): name for name in (file := read_state_dict(path))}
-    found = {ours: file[theirs] for ours, theirs in names.items()}
-    expected = model.backbone.state_dict()
-    _require_backbone(found, expected, path)
-    taken = {name: found[name] for name in expected if name in found}
-    _set(model, {f"backbone.{name}": tensor for name, tensor in taken.items()})
-    unused = tuple(theirs for ours, theirs in names.items() if ours not in taken)
-    return _account(model, {f"backbone.{name}" for name in taken}, unused)
+    file = read_state_dict(path)
+    names = {_torchvision_name(name): name for name in file}
+    found = {ours: file[theirs] for ours, theirs in names.items() if ours.startswith(_RESNET_PARTS)}
+    _require_backbone(found, model.backbone.state_dict(), path)
+    _set(model, {f"backbone.{name}": tensor for name, tensor in found.items()})
+    unused = tuple(theirs for ours, theirs in names.items() if ours not in found)
+    return _account(model, {f"backbone.{name}" for name in found}, unused)
 
 
 def initialise_from_detector(model: LangOcc, path: Path) -> Initialised:
@@ -77,8 +76,8 @@ def initialise_from_detector(model: LangOcc, path: Path) -> Initialised:
     Entries of another shape (other depth bins, other channels) start as without a file.
 
     Raises:
-        DataError: the file cannot be used, or does not hold the whole backbone; lists the first
-            ten differences.
+        DataError: the file cannot be used, or holds another backbone; lists the first ten
+            differences.
     """
     file, ours = read_state_dict(path), model.state_dict()
     names = {
@@ -109,10 +108,10 @@ def _torchvision_name(name: str) -> str:
 def _require_backbone(
     found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path
 ) -> None:
-    needed = {name: t for name, t in expected.items() if name in found or _COUNTER not in name}
-    if not any(name in found for name in needed):
-        raise DataError(f"{path}: expected a ResNet's entries, found {sorted(found)[:10]}")
-    require_same({n: t for n, t in found.items() if n in needed}, needed, str(path))
+    if not found:
+        raise DataError(f"{path}: expected the entries of a ResNet, found none")
+    counted = {name: t for name, t in expected.items() if name in found or _COUNTER not in name}
+    require_same(found, counted, str(path))
 
 
 def _set(model: LangOcc, entries: Mapping[str, Tensor]) -> None:
