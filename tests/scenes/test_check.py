@@ -83,7 +83,7 @@ def test_everything_is_there(root: Path, capsys: pytest.CaptureFixture):
     }  # fmt: skip
     assert not any(re.search(r"- \w", text) for _, text in table.values())
     assert table["extract"][1] == "58.7 MB = 6 x 9.79 MB with codec int8 (12 MB with pca-int8)"
-    assert "Not complete" not in output
+    assert "not complete" not in output
     assert "v1.0-mini: scenes 2, key frames 6 (train 3, val 3)" in output
 
 

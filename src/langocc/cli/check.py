@@ -104,11 +104,10 @@ def _print_parts(console: "Console", dataset: "NuScenes", found: "Inventory") ->
 
     index, all_frames = dataset.index, len(dataset.index.tokens)
     splits = ", ".join(f"{split} {keys.sum():,}" for split, keys in found.in_split.items())
-    table = Table(
-        "per key frame", "there", "missing", "comes with",
-        title=f"{dataset.version}: scenes {len(index.scenes):,}, key frames {all_frames:,} "
-        f"({splits})", title_justify="left",
-    )  # fmt: skip
+    console.print(
+        f"\n{dataset.version}: scenes {len(index.scenes):,}, key frames {all_frames:,} ({splits})"
+    )
+    table = Table("per key frame", "there", "missing", "comes with")
     for column, channel in enumerate(index.channels):
         _add_part(table, channel, dataset.is_present[:, column], "nuScenes' blobs")
     _add_part(table, "all images", found.has_images, "")
@@ -130,8 +129,7 @@ def _print_missing(console: "Console", dataset: "NuScenes") -> None:
 
     from langocc.scenes.blobs import groups
 
-    table = Table("archive", "scenes", "usable key frames", "files missing", title_justify="left",
-                  title="Not complete")  # fmt: skip
+    table = Table("not complete", "scenes", "usable key frames", "files missing")
     for group in groups(dataset):
         if group.missing:
             scenes = group.scenes[0]
