@@ -15,9 +15,10 @@ from small_drive import ColourTeacher, make_scene
 from torch.nn import functional
 
 from langocc.errors import ConfigError, DataError
-from langocc.features.extract import ExtractConfig, extract_features, shard_of
+from langocc.features.extract import extract_features, shard_of
 from langocc.features.pixels import HIT, SKY, SKY_ONLY
 from langocc.features.prepare import prepare_rays
+from langocc.features.scene_writer import CodecConfig
 from langocc.features.shard import Shard
 from langocc.features.sources import RayConfig
 from langocc.features.store import open_store
@@ -36,7 +37,7 @@ def prepared(drive, folder, **values):
 
 def extracted(drive, rays, folder, teacher, codec="int8", scenes=None):
     sky = sky_rule(teacher, WORDS)
-    config = ExtractConfig(codec, components=12, readers=2)
+    config = CodecConfig(codec, components=12)
     return extract_features(drive, rays, scenes or list(drive.scenes), folder, teacher, sky, config)
 
 
@@ -106,7 +107,7 @@ def test_sky_candidates_stay_only_where_there_is_sky(drive, teacher, tmp_path):
         assert (after["depth_m"][~added] > 0).all()
         assert len(after) == len(before) - 400 + added.sum()
     # without a rule for sky no candidate is kept, and nothing else is lost
-    config = ExtractConfig("int8")
+    config = CodecConfig("int8")
     plain, _ = extract_features(drive, rays, ["scene-a"], tmp_path / "plain", teacher, None, config)
     assert plain.shard("scene-a").rows_of(drive.scenes["scene-a"][0].token) == len(
         prepared(drive, tmp_path / "r2", source="lidar_pixels").shard("scene-a").read("scene-a-0")
@@ -288,9 +289,7 @@ class TestBadInput:
 
 
 def test_colours_alone_need_no_teacher(drive, rays, tmp_path):
-    store, _ = extract_features(
-        drive, rays, ["scene-b"], tmp_path, None, None, ExtractConfig("none")
-    )
+    store, _ = extract_features(drive, rays, ["scene-b"], tmp_path, None, None, CodecConfig("none"))
     again = open_store(tmp_path, channels=0)
     rows = Shard(again.path_of("scene-b")).read("scene-b-0")
     assert rows["rgb"].std() > 10

@@ -11,12 +11,13 @@ from torch.utils.data import DataLoader
 
 from langocc.batch import Batch
 from langocc.errors import ConfigError, DataError
-from langocc.features.extract import ExtractConfig, extract_features
+from langocc.features.extract import extract_features
 from langocc.features.loader import TrainingSet, collate
 from langocc.features.pixels import SKY
 from langocc.features.prepare import prepare_rays
 from langocc.features.rays import camera_intrinsics, cast_pixels, key_from_cameras
 from langocc.features.sample import SampleConfig, for_inference, load_sample
+from langocc.features.scene_writer import CodecConfig
 from langocc.features.sources import RayConfig
 from langocc.features.targets import sky_rule
 from langocc.features.window import draw_counts, draw_rows, window_indices
@@ -39,7 +40,7 @@ def make_store(drive, folder, codec="fp16", **values):
         folder / "store",
         teacher,
         sky_rule(teacher, WORDS),
-        ExtractConfig(codec, components=12),
+        CodecConfig(codec, components=12),
     )[0]
 
 

@@ -55,8 +55,9 @@ class Extract:
 
     def run(self) -> None:
         """Extracts and says what is there."""
-        from langocc.features.extract import ExtractConfig, extract_features, shard_of
+        from langocc.features.extract import extract_features, shard_of
         from langocc.features.progress import scene_progress
+        from langocc.features.scene_writer import CodecConfig
         from langocc.features.store import feature_store_folder, open_store, ray_store_folder
         from langocc.scenes.nuscenes import load
 
@@ -70,15 +71,13 @@ class Extract:
         scenes = sorted(scenes)[index::count]
         teacher = self._teacher()
         sky = self._sky_rule(teacher, rays.record)
-        config = ExtractConfig(
-            "none" if teacher is None else self.codec, self.components, self.readers
-        )
+        codec = CodecConfig("none" if teacher is None else self.codec, self.components)
         name = "colours" if teacher is None else teacher.id
-        folder = feature_store_folder(work, name, str(rays.record.rays["source"]), config.codec)
+        folder = feature_store_folder(work, name, str(rays.record.rays["source"]), codec.name)
         images = _images_to_do(dataset, scenes, folder)
         with scene_progress("features", images, "images") as advance:
             store, report = extract_features(
-                dataset, rays, scenes, folder, teacher, sky, config, advance
+                dataset, rays, scenes, folder, teacher, sky, codec, self.readers, advance
             )
         print(report.summary(store.folder, "features"))
         report.raise_failures()

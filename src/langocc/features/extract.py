@@ -8,18 +8,17 @@ killed and started again ends with the same bytes as one that was not.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from langocc.errors import ConfigError, DataError
-from langocc.features.codecs import Codec, CodecName, Fp16, Int8, NoFeatures, fit_pca
-from langocc.features.pixels import SKY, SKY_ONLY
 from langocc.features.prepare import RunReport, check_room
-from langocc.features.rows import pack_rows, rays_of_rows, row_dtype
-from langocc.features.shard import Shard, write_shard
+from langocc.features.rows import rays_of_rows
+from langocc.features.scene_writer import CodecConfig, write_scene
+from langocc.features.shard import Shard
 from langocc.features.store import FeatureStore, create_store
 from langocc.features.store_record import StoreRecord
 from langocc.features.targets import FrameTargets, SkyRule, frame_targets
@@ -28,44 +27,21 @@ from langocc.scenes.frame import Frame
 from langocc.scenes.images import read_image
 from langocc.teachers.teacher import Teacher
 
-FIT_FRAMES = 8
-"""Frames of a scene, evenly spaced, that a PCA is fitted to."""
-FIT_ROWS = 4096
-"""Rows of each of them."""
-
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """How features are written."""
-
-    codec: CodecName = "int8"
-    """`fp16` (2 bytes a channel), `int8` (1), `pca-int8` (1 a component), `none` (colours)."""
-    components: int = 96
-    """Components of the codec pca-int8."""
-    readers: int = 4
-    """Threads that decode images ahead of the teacher."""
-
 
 def record_of_features(
-    rays: StoreRecord, teacher: Teacher | None, sky: SkyRule | None, config: ExtractConfig
+    rays: StoreRecord, teacher: Teacher | None, sky: SkyRule | None, codec: CodecConfig
 ) -> StoreRecord:
     """The record of a store of features."""
-    if teacher is None or config.codec == "none":
-        return replace(rays, codec="none", teacher="colours" if teacher is None else teacher.id)
+    if teacher is None:
+        return replace(rays, teacher="colours")
     return StoreRecord(
         teacher=teacher.id,
         channels=teacher.channels,
-        codec=config.codec,
-        components=config.components if config.codec == "pca-int8" else 0,
+        codec=codec.name,
+        components=codec.components if codec.name == "pca-int8" else 0,
         rays=rays.rays,
         sky="" if sky is None else sky.record,
     )
-
-
-def row_bytes(config: ExtractConfig, channels: int) -> int:
-    """Bytes of a row on disk."""
-    code = {"fp16": 2 * channels, "int8": channels + 2, "pca-int8": config.components, "none": 0}
-    return row_dtype(code[config.codec]).itemsize
 
 
 def extract_features(
@@ -75,7 +51,8 @@ def extract_features(
     folder: Path,
     teacher: Teacher | None,
     sky: SkyRule | None,
-    config: ExtractConfig,
+    codec: CodecConfig,
+    readers: int = 4,
     on_images: Callable[[int], None] | None = None,
 ) -> tuple[FeatureStore, RunReport]:
     """Writes the features of scenes.
@@ -85,25 +62,36 @@ def extract_features(
         rays: The store that `prepare_rays` made.
         scenes: Names of the scenes.
         folder: The store of features.
-        teacher: On the device where it is to run; None: colours only (codec `none`).
+        teacher: On the device where it is to run; None: colours only, whatever the codec.
         sky: Marks sky rays; None: none are.
-        config: Codec and threads.
+        codec: How features are written.
+        readers: Threads that decode images ahead of the teacher.
         on_images: Called with the number of images just done.
 
     Raises:
         ConfigError: the folder holds another store, or the disk has not room enough.
         OSError: the disk is full after all. Finished shards stay.
     """
-    store = create_store(folder, record_of_features(rays.record, teacher, sky, config))
+    if teacher is None:
+        codec = CodecConfig("none")
+    store = create_store(folder, record_of_features(rays.record, teacher, sky, codec))
     pending = [scene for scene in scenes if not store.has(scene)]
     channels = 0 if teacher is None else teacher.channels
-    check_room(folder, pending_bytes(rays, pending, row_bytes(config, channels)))
-    report = RunReport(skipped=[scene for scene in scenes if scene not in set(pending)])
-    with ThreadPoolExecutor(max(1, config.readers)) as pool:
+    check_room(folder, pending_bytes(rays, pending, codec.row_bytes(channels)))
+    report = RunReport(skipped=[scene for scene in scenes if store.has(scene)])
+    with ThreadPoolExecutor(max(1, readers)) as pool:
         for scene in pending:
             look = _Look(dataset.scenes[scene], rays.shard(scene), teacher, sky, pool)
             try:
-                _extract_scene(look, scene, store, config, report, on_images)
+                counts = write_scene(
+                    look,
+                    store.path_of(scene),
+                    scene,
+                    store.record,
+                    codec,
+                    None if on_images is None else partial(on_images, look.cameras),
+                )
+                report.add(scene, look.tokens, counts)
             except DataError as error:
                 report.failed[scene] = str(error)
     return store, report
@@ -136,6 +124,9 @@ class _Look:
         pool: ThreadPoolExecutor,
     ) -> None:
         self.frames, self.rays, self.teacher, self.sky = frames, rays, teacher, sky
+        self.tokens: Sequence[str] = [frame.token for frame in frames]
+        self.channels = 0 if teacher is None else teacher.channels
+        self.cameras = len(frames[0].cameras)
         self._pool = pool
 
     def at(self, indices: Sequence[int]) -> Iterator[tuple[int, FrameTargets]]:
@@ -158,52 +149,6 @@ class _Look:
         chosen = rays_of_rows(self.rays.read(self.frames[index].token))
         decoded = [image.result() for image in images]
         return index, frame_targets(chosen, decoded, self.teacher, self.sky)
-
-
-def _extract_scene(
-    look: _Look,
-    scene: str,
-    store: FeatureStore,
-    config: ExtractConfig,
-    report: RunReport,
-    on_images: Callable[[int], None] | None,
-) -> None:
-    known: dict[int, FrameTargets] = {}
-    codec = _codec(look, config, known)
-    counts = []
-    with write_shard(store.path_of(scene), scene, store.record, codec) as writer:
-        unknown = look.at([i for i in range(len(look.frames)) if i not in known])
-        for index, frame in enumerate(look.frames):
-            targets = known.pop(index) if index in known else next(unknown)[1]
-            codes = codec.encode(targets.features.float()).cpu().numpy()
-            writer.add(frame.token, pack_rows(targets.rays, targets.rgb, codes))
-            counts.append(len(targets.rays))
-            if on_images:
-                on_images(len(frame.cameras))
-    report.done.append(scene)
-    report.rays += sum(counts)
-    report.frames += len(counts)
-    report.bare += [f.token for f, n in zip(look.frames, counts, strict=True) if n == 0]
-
-
-def _codec(look: _Look, config: ExtractConfig, known: dict[int, FrameTargets]) -> Codec:
-    """The scene's codec. Frames that a PCA was fitted to are kept in `known`: seen only once."""
-    channels = 0 if look.teacher is None else look.teacher.channels
-    if config.codec == "pca-int8":
-        spaced = np.linspace(0, len(look.frames) - 1, min(FIT_FRAMES, len(look.frames)))
-        for index, targets in look.at(sorted({round(at) for at in spaced})):
-            known[index] = replace(targets, features=targets.features.half())
-        sample = [_world(targets)[:FIT_ROWS].float() for targets in known.values()]
-        return fit_pca(torch.cat(sample), config.components)
-    if config.codec == "none":
-        return NoFeatures()
-    return {"fp16": Fp16, "int8": Int8}[config.codec](channels)
-
-
-def _world(targets: FrameTargets) -> torch.Tensor:
-    """Features of rays that are not sky: sky targets are not used."""
-    is_world = (targets.rays.flags & (SKY | SKY_ONLY)) == 0
-    return targets.features[torch.from_numpy(is_world).to(targets.features.device)]
 
 
 def shard_of(text: str) -> tuple[int, int]:

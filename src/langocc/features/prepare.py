@@ -43,6 +43,13 @@ class RunReport:
     bare: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add(self, scene: str, tokens: Sequence[str], counts: Sequence[int]) -> None:
+        """Counts a scene that was written: its frames and their rays."""
+        self.done.append(scene)
+        self.rays += sum(counts)
+        self.frames += len(counts)
+        self.bare += [token for token, count in zip(tokens, counts, strict=True) if count == 0]
+
     def summary(self, folder: Path, what: str) -> str:
         """A few lines for people."""
         size_mb = sum(path.stat().st_size for path in folder.glob("*.shard")) / 1e6
@@ -146,10 +153,7 @@ def _prepare_scene(
             counts.append(len(rays))
             if on_frame:
                 on_frame()
-    report.done.append(scene)
-    report.rays += sum(counts)
-    report.frames += len(frames)
-    report.bare += [f.token for f, count in zip(frames, counts, strict=True) if not count]
+    report.add(scene, [frame.token for frame in frames], counts)
     return without_lidar
 
 
