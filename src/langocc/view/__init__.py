@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people look at: pictures, the report page, the viewer with a text box."""
