@@ -245,7 +245,7 @@ def test_nothing_left(root: Path):
 def full_disk(path: Path, content: bytes) -> int:
     with open(path, "wb") as file:
         file.write(content[:50])
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # names no file, as a real one
 
 
 def interrupt(path: Path, content: bytes) -> int:
@@ -261,8 +261,10 @@ def test_no_half_written_index(
     work = tmp_path / "work"
     with monkeypatch.context() as patch:
         patch.setattr(index_module.Path, "write_bytes", failure)
-        with pytest.raises((OSError, KeyboardInterrupt)):
+        with pytest.raises((OSError, KeyboardInterrupt)) as error:
             load(root, work=work)
+    if isinstance(error.value, OSError):
+        assert error.value.filename == str(work / "index" / "v1.0-mini.msgpack")
     assert not [path for path in work.rglob("*") if path.is_file()]
     assert len(list(load(root, work=work).frames())) == 6
 
