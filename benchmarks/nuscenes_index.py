@@ -37,7 +37,8 @@ for frame in dataset.frames():
     pass
 every = time.perf_counter() - start - found
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(f"{len(dataset.index.tokens):7,d} key frames  load {seconds:6.2f} s (processor {cpu:6.2f} s)  "
+print(f"{len(dataset.index.tokens):7,d} key frames  load {seconds:6.2f} s "
+      f"(processor {cpu:6.2f} s)  "
       f"with look-up by token {found:6.2f} s  making every frame {every:5.2f} s  "
       f"peak {peak:5.2f} GiB")
 """
