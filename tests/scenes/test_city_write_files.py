@@ -19,6 +19,7 @@ from langocc.scenes.city.occupancy import voxel_index
 from langocc.scenes.city.plan import CitySettings, ScenePlan
 from langocc.scenes.city.render import render_camera
 from langocc.scenes.city.world import World
+from langocc.scenes.nuscenes import load
 
 OCC3D_ID = np.array([category.occ3d_id for category in CATEGORIES])
 TABLE_NAMES = {
@@ -86,6 +87,7 @@ def first_world(first_plan: ScenePlan) -> World:
 
 def test_tree_is_the_published_one(small_city: Path):
     found = {path.relative_to(small_city).as_posix() for path in small_city.glob("*")}
+    found -= {"langocc"}  # other tests' index
     assert found == {"nuscenes", "gts", "retrieval_benchmark", "splits.json", "city"}
     found = {path.name for path in (small_city / "nuscenes").iterdir()}
     assert found == {"samples", "sweeps", "maps", "lidarseg", "panoptic", "v1.0-mini"}
@@ -258,6 +260,22 @@ def test_points_land_on_what_they_hit_in_the_images(
             total += asked.sum()
     assert total > 3_000
     assert agreed >= 0.98 * total
+
+
+def test_our_own_reader_sees_what_the_devkit_sees(small_city: Path, tables: Tables, tmp_path: Path):
+    dataset = load(small_city, work=tmp_path)
+    assert [len(dataset.splits[split]) for split in ("train", "val", "test")] == [2, 1, 1]
+    frames = list(dataset.frames())
+    assert {frame.token for frame in frames} == set(tables.sample)
+    for frame in frames:
+        assert frame.lidar is not None
+        sweep = next(d for d in tables.sweeps() if d["sample_token"] == frame.token)
+        np.testing.assert_allclose(frame.global_from_ego, tables.global_from_ego(sweep), atol=1e-9)
+        label = dataset.folders.occ3d_label(frame)
+        assert label is not None
+        assert label.is_file()
+        assert dataset.folders.lidarseg_label("v1.0-mini", frame.lidar.token).is_file()
+        assert len(frame.cameras) == 6
 
 
 def test_retrieval_rows(small_city: Path, tables: Tables):

@@ -53,7 +53,7 @@ class SceneLabeller:
         sampled = [sample_surfaces(m.mesh, self._class_of_thing) for m in world.movers]
         boxed = list(zip(world.movers, sampled, strict=True))
         static = uncovered(sample_near(world.static, self._class_of_thing, drive_m, _REACH_M))
-        parked = [s.moved(m.world_from_thing(0)) for m, s in boxed if _stands(m)]
+        parked = [s.moved(m.world_from_thing(0.0)) for m, s in boxed if _stands(m)]
         self._still = joined([static, *parked])
         self._moving = [(m, s) for m, s in boxed if not _stands(m)]
         self._coverage = lidar_coverage(world, sweeps, [key.time_s for key in keys])

@@ -42,7 +42,7 @@ class LidarCoverage:
     grid: VoxelGrid
     crossed: Bool[np.ndarray, "x y z"]
     still_hits: Float32[np.ndarray, "point 3"]
-    mover_hits: Mapping[int, Float32[np.ndarray, "point 3"]]
+    mover_hits: Mapping[int, Float32[np.ndarray, "_ 3"]]
 
     def mask(
         self, ego_from_world: Transform, movers: Sequence[Mover], time_s: float
@@ -163,7 +163,7 @@ def _moved(
     return points @ rotation.T + translation
 
 
-def _thinned(points: Float32[np.ndarray, "point 3"]) -> Float32[np.ndarray, "point 3"]:
+def _thinned(points: Float32[np.ndarray, "point 3"]) -> Float32[np.ndarray, "kept 3"]:
     """One point per small cell, the first one."""
     cell = np.floor(points / _HIT_CELL_M).astype(np.int64)
     cell -= cell.min(axis=0)
