@@ -39,15 +39,15 @@ class Curve:
     def _tree(self) -> KDTree:
         return KDTree(self.points)
 
-    def heading(self, along: Float64[np.ndarray, " point"]) -> Float64[np.ndarray, " point"]:
+    def heading(self, along: Float64[np.ndarray, "*point"]) -> Float64[np.ndarray, "*point"]:
         """Direction of travel, radians from +x, continuous along the curve."""
         return np.interp(along, self._along, self._heading)
 
     def at(
         self,
-        along: Float64[np.ndarray, " point"],
-        left: Float64[np.ndarray, " point"] | float = 0.0,
-    ) -> Float64[np.ndarray, "point 2"]:
+        along: Float64[np.ndarray, "*point"],
+        left: Float64[np.ndarray, "*point"] | float = 0.0,
+    ) -> Float64[np.ndarray, "*point 2"]:
         """Points at arc lengths and distances to the left."""
         heading = self.heading(along)
         forward = np.stack([np.cos(heading), np.sin(heading)], axis=-1)

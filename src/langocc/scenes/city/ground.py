@@ -166,7 +166,7 @@ def _median(stage: Stage, network: Network, road: Road, generator: np.random.Gen
     for low, high in open_stretches(network, road, 9.0):
         along = np.linspace(low, high, max(2, round((high - low) / 2.5)))
         half = road.median_m / 2 - 0.25
-        for left, lift in (((-half, half), KERB_M), ((half, half), 0), ((-half, -half), 0)):
+        for left, lift in (((-half, half), KERB_M), ((half, half), 0.0), ((-half, -half), 0.0)):
             corners, uv = ribbon(stage.relief, road.axis, along, np.array(left), lift)
             if lift == 0:
                 corners[:, 2:, 2] += KERB_M

@@ -49,7 +49,7 @@ class Relief:
         total = np.zeros(np.shape(xy)[:-1])
         for fx, fy, phase, amplitude in self.waves:
             total = total + amplitude * np.sin(fx * xy[..., 0] + fy * xy[..., 1] + phase)
-        return total
+        return np.asarray(total)
 
     def normal(self, xy: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 3"]:
         """Upward unit normal at a point."""

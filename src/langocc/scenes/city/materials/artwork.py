@@ -21,14 +21,14 @@ def warning_stripes(generator: np.random.Generator) -> Swatch:
     return swatch
 
 
-def poster(generator: np.random.Generator) -> Swatch:
+def poster(generator: np.random.Generator, design: int) -> Swatch:
     """An advertisement: a coloured ground, bold shapes, lines of lettering."""
     right, up = _square()
     swatch = plain(0.7, 0.03)
     swatch.tint[:] = 0.0
     colours = np.array([[0.75, 0.1, 0.08], [0.08, 0.25, 0.65], [0.85, 0.65, 0.08],
                         [0.85, 0.85, 0.8], [0.1, 0.4, 0.2]])  # fmt: skip
-    ground, figure, ink = colours[generator.permutation(len(colours))[:3]]
+    ground, figure, ink = np.roll(colours, design, axis=0)[[0, 2, 3]]
     swatch.rgb[:] = ground * (0.7 + 0.3 * up[..., None])
     x, y, radius = generator.uniform([0.25, 0.5, 0.15], [0.75, 0.7, 0.28])
     swatch.rgb[np.hypot(right - x, up - y) < radius] = figure
@@ -50,7 +50,7 @@ def coach(generator: np.random.Generator) -> Swatch:
     pane = (right * 2) % 1
     is_glass = (up > 0.45) & (up < 0.8) & (pane > 0.05) & (pane < 0.95)
     swatch.rgb[is_glass] = np.array([0.03, 0.04, 0.05]) * np.clip(
-        1 + 0.4 * noise(generator, 2)[is_glass, None], 0.3, 2
+        1 + 0.4 * noise(generator, 2.0)[is_glass, None], 0.3, 2
     )
     swatch.tint[is_glass], swatch.gloss[is_glass] = 0.0, 0.35
     swatch.rgb[(up > 0.33) & (up < 0.37)] *= 0.6

@@ -92,14 +92,16 @@ def masonry(
     hue = 0.022 * generator.normal(size=(rows, columns, 3))[row, column]
     swatch = plain()
     swatch.rgb *= np.clip(value[..., None] + hue, 0.2, 1.0)
-    swatch.rgb *= np.clip(1 + 0.08 * noise(generator, 0.8) + 0.05 * noise(generator, 2), 0.5, 1.1)[
-        ..., None
-    ]
+    swatch.rgb *= np.clip(
+        1 + 0.08 * noise(generator, 0.8) + 0.05 * noise(generator, 2.0), 0.5, 1.1
+    )[..., None]
     from_side = np.minimum(along % 1, 1 - along % 1) * tile_m[0] / columns
     course = up / tile_m[1] * rows
     from_bed = np.minimum(course % 1, 1 - course % 1) * tile_m[1] / rows
     is_joint = np.minimum(from_side, from_bed) < joint_m / 2
-    swatch.rgb[is_joint] = joint * np.clip(1 + 0.1 * noise(generator, 1), 0.5, 1.3)[is_joint, None]
+    swatch.rgb[is_joint] = (
+        joint * np.clip(1 + 0.1 * noise(generator, 1.0), 0.5, 1.3)[is_joint, None]
+    )
     swatch.tint[is_joint] = 0.5
     np.clip(swatch.rgb, 0, 1, out=swatch.rgb)
     return swatch

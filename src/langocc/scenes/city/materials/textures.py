@@ -58,6 +58,14 @@ def _panels(generator: np.random.Generator) -> Swatch:
     return masonry(generator, _FACADE_M, (3.0, 3.2), 0.05, 0.03, False, 0.3)
 
 
+def _cobbles(generator: np.random.Generator) -> Swatch:
+    return masonry(generator, (3.0, 3.0), (0.2, 0.14), 0.03, 0.12, joint=0.2)
+
+
+def _tiles(generator: np.random.Generator) -> Swatch:
+    return masonry(generator, (4.0, 4.0), (0.3, 0.25), 0.03, 0.1, joint=0.25)
+
+
 def _siding(generator: np.random.Generator) -> Swatch:
     return boards(generator, 64)
 
@@ -75,20 +83,22 @@ def _glazed(wall: Bake, windows: Windows) -> Bake:
 
 
 TEXTURES: tuple[Texture, ...] = (
-    Texture("plain", (1, 1), lambda g: plain()),
-    Texture("asphalt", (13, 13), asphalt),
+    Texture("plain", (1.0, 1.0), lambda g: plain()),
+    Texture("asphalt", (13.0, 13.0), asphalt),
     Texture(
         "paving", (4.8, 4.8), lambda g: masonry(g, (4.8, 4.8), (0.6, 0.6), 0.02, 0.06, True, 0.3)
     ),
-    Texture("cobbles", (3, 3), lambda g: masonry(g, (3, 3), (0.2, 0.14), 0.03, 0.12, joint=0.2)),
-    Texture("grass", (7, 7), lambda g: foliage(g, 0.12)),
-    Texture("dirt", (8, 8), lambda g: speckled(g, 0.12, 0.08, 0.75)),
-    Texture("gravel", (3, 3), lambda g: speckled(g, 0.04, 0.2, 0.7)),
-    Texture("concrete", (6, 6), lambda g: speckled(g, 0.05, 0.03, 0.88)),
+    Texture(
+        "cobbles", (3.0, 3.0), lambda g: masonry(g, (3.0, 3.0), (0.2, 0.14), 0.03, 0.12, joint=0.2)
+    ),
+    Texture("grass", (7.0, 7.0), lambda g: foliage(g, 0.12)),
+    Texture("dirt", (8.0, 8.0), lambda g: speckled(g, 0.12, 0.08, 0.75)),
+    Texture("gravel", (3.0, 3.0), lambda g: speckled(g, 0.04, 0.2, 0.7)),
+    Texture("concrete", (6.0, 6.0), lambda g: speckled(g, 0.05, 0.03, 0.88)),
     Texture("brick", _FACADE_M, _brick),
-    Texture("plaster", (12, 12), _plaster),
+    Texture("plaster", (12.0, 12.0), _plaster),
     Texture("stone", _FACADE_M, _stone),
-    Texture("siding", (8, 12.8), _siding),
+    Texture("siding", (8.0, 12.8), _siding),
     Texture("brick windows", _FACADE_M, _glazed(_brick, Windows())),
     Texture("plaster windows", _FACADE_M, _glazed(_plaster, Windows(mullions=1))),
     Texture("stone windows", _FACADE_M, _glazed(_stone, Windows(pane=(0.3, 0.7, 0.2, 0.85)))),
@@ -97,32 +107,36 @@ TEXTURES: tuple[Texture, ...] = (
     Texture("brick house", _FACADE_M, _glazed(_brick, _HOUSE)),
     Texture("siding house", _FACADE_M, _glazed(_siding, _HOUSE)),
     Texture("plaster house", _FACADE_M, _glazed(_plaster, _HOUSE)),
-    Texture("shop front", (12, 4), _glazed(_plaster, _SHOP)),
-    Texture("roof tiles", (4, 4), lambda g: masonry(g, (4, 4), (0.3, 0.25), 0.03, 0.1, joint=0.25)),
-    Texture("corrugated", (4, 4), _glossy(lambda g: boards(g, 20, True), 0.06)),
+    Texture("shop front", (12.0, 4.0), _glazed(_plaster, _SHOP)),
+    Texture(
+        "roof tiles",
+        (4.0, 4.0),
+        lambda g: masonry(g, (4.0, 4.0), (0.3, 0.25), 0.03, 0.1, joint=0.25),
+    ),
+    Texture("corrugated", (4.0, 4.0), _glossy(lambda g: boards(g, 20, True), 0.06)),
     Texture("planks", (2.4, 2.4), lambda g: boards(g, 12, True)),
     Texture("leaves", (3.2, 3.2), lambda g: foliage(g, 0.28)),
     Texture("needles", (2.4, 2.4), lambda g: foliage(g, 0.35)),
-    Texture("bark", (1, 1.5), lambda g: boards(g, 14, True)),
-    Texture("paint", (6, 6), _glossy(lambda g: speckled(g, 0.02, 0.0, 0.97), 0.12)),
-    Texture("glass", (3, 3), lambda g: plain(1.0, 0.27)),
-    Texture("metal", (3, 3), _glossy(lambda g: speckled(g, 0.05, 0.02, 0.88), 0.10)),
+    Texture("bark", (1.0, 1.5), lambda g: boards(g, 14, True)),
+    Texture("paint", (6.0, 6.0), _glossy(lambda g: speckled(g, 0.02, 0.0, 0.97), 0.12)),
+    Texture("glass", (3.0, 3.0), lambda g: plain(1.0, 0.27)),
+    Texture("metal", (3.0, 3.0), _glossy(lambda g: speckled(g, 0.05, 0.02, 0.88), 0.10)),
     Texture("cloth", (1.2, 1.2), lambda g: speckled(g, 0.1, 0.05, 0.85)),
-    Texture("water", (5, 5), _glossy(lambda g: speckled(g, 0.1, 0.02, 0.8), 0.45)),
+    Texture("water", (5.0, 5.0), _glossy(lambda g: speckled(g, 0.1, 0.02, 0.8), 0.45)),
     Texture("warning stripes", (1.2, 1.2), artwork.warning_stripes),
-    Texture("poster one", (6, 3.1), artwork.poster),
-    Texture("poster two", (6, 3.1), artwork.poster),
-    Texture("poster three", (1.2, 1.8), artwork.poster),
-    Texture("poster four", (1.2, 1.8), artwork.poster),
-    Texture("coach windows", (3, 3), artwork.coach),
+    Texture("poster one", (6.0, 3.1), lambda g: artwork.poster(g, 0)),
+    Texture("poster two", (6.0, 3.1), lambda g: artwork.poster(g, 1)),
+    Texture("poster three", (1.2, 1.8), lambda g: artwork.poster(g, 2)),
+    Texture("poster four", (1.2, 1.8), lambda g: artwork.poster(g, 3)),
+    Texture("coach windows", (3.0, 3.0), artwork.coach),
 )
 """All textures; `Mesh.texture` counts in this order."""
 
 TEXTURE = {texture.name: index for index, texture in enumerate(TEXTURES)}
 """Index of a texture by name."""
 
-IS_LEAFY = np.array([t.name in ("leaves", "needles", "grass") for t in TEXTURES])
-"""Textures of loose blades and leaves, which the renderer lights as such."""
+IS_LEAFY = np.array([t.name in ("leaves", "needles") for t in TEXTURES])
+"""Textures of loose leaves, which the renderer lights as such."""
 
 _WEAR_M = 71.0
 _LEVELS = TEXELS.bit_length()
@@ -163,7 +177,7 @@ def sample(
 ]:
     """Colour, tint and gloss of surface points; the footprint of a pixel chooses the level."""
     per_m = _PER_M[texture]
-    level = np.log2(np.maximum(footprint_m * per_m.min(axis=1), 1.0)).astype(np.int32)
+    level = np.log2(np.maximum(footprint_m * per_m.min(axis=1) * 1.4, 1.0)).astype(np.int32)
     np.minimum(level, _LEVELS - 1, out=level)
     texel = np.floor(uv_m * per_m).astype(np.int32)
     texel &= TEXELS - 1

@@ -13,7 +13,7 @@ import numpy as np
 from langocc.scenes.city.materials.palette import shade
 from langocc.scenes.city.materials.textures import BAY_M, FLOOR_M, TEXTURE
 from langocc.scenes.city.objects.common import DARK, GLASS, STEEL, fixture, paint
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, prism, quads, triangles
+from langocc.scenes.city.solids import Number, Paint, bar, box, cylinder, prism, quads, triangles
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -28,11 +28,11 @@ _WALLS = {
 Maker = Callable[[np.random.Generator, float, int], Model]
 
 
-def _rectangle(depth_m: float, width_m: float, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+def _rectangle(depth_m: Number, width_m: Number, x: Number = 0.0, y: Number = 0.0) -> np.ndarray:
     return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [depth_m / 2, width_m / 2] + [x, y]
 
 
-def _bays(length_m: float, least: int = 2) -> float:
+def _bays(length_m: Number, least: int = 2) -> float:
     return max(least, round(length_m / BAY_M)) * BAY_M
 
 
@@ -43,16 +43,18 @@ def _wall(
     colour = colour or str(generator.choice(_WALLS[material]))
     offset = generator.integers(0, 4, 2) * [BAY_M, FLOOR_M]
     texture = TEXTURE[f"{material} {suffix}".strip()]
-    return colour, Paint(shade(colour, generator), texture, 0, (float(offset[0]), float(offset[1])))
+    albedo = shade(colour, generator)
+    albedo = 0.72 * albedo + 0.28 * albedo.mean()  # weathered
+    return colour, Paint(albedo, texture, 0, (float(offset[0]), float(offset[1])))
 
 
-def _foundation(depth_m: float, width_m: float) -> Mesh:
+def _foundation(depth_m: Number, width_m: Number) -> Mesh:
     """Reaches below the ground, for slopes."""
     return prism(_rectangle(depth_m, width_m), -2.5, 0.0, paint("grey", "concrete"))
 
 
 def _flat_roof(
-    depth_m: float, width_m: float, height_m: float, generator: np.random.Generator
+    depth_m: Number, width_m: Number, height_m: Number, generator: np.random.Generator
 ) -> list[Mesh]:
     """A parapet, a gravel roof, machinery."""
     edge, gravel = paint("grey", "concrete"), paint("dark grey", "gravel")
@@ -73,7 +75,7 @@ def _flat_roof(
 
 
 def gable(
-    depth_m: float, width_m: float, height_m: float, rise_m: float, roof: Paint, wall: Paint
+    depth_m: Number, width_m: Number, height_m: Number, rise_m: Number, roof: Paint, wall: Paint
 ) -> list[Mesh]:
     """A pitched roof with its ridge along y, overhanging, and the two gable walls."""
     over = 0.45
@@ -107,7 +109,7 @@ def gable(
 
 
 def _door(
-    generator: np.random.Generator, depth_m: float, y: float, wide: float = 1.1
+    generator: np.random.Generator, depth_m: Number, y: Number, wide: Number = 1.1
 ) -> list[Mesh]:
     coat = paint(
         shade(str(generator.choice(["brown", "dark green", "red", "blue", "white"])), generator)
@@ -120,7 +122,7 @@ def _door(
 
 
 def _shop_floor(
-    generator: np.random.Generator, depth_m: float, width_m: float, tall: float = 4.0
+    generator: np.random.Generator, depth_m: Number, width_m: Number, tall: Number = 4.0
 ) -> list[Mesh]:
     """A glazed ground floor with a sign and perhaps awnings."""
     front = paint(
@@ -144,7 +146,7 @@ def _shop_floor(
     return parts
 
 
-def tower(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def tower(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A high-rise of glass or panels over a glazed ground floor."""
     material = str(generator.choice(["glass", "panel", "stone"]))
     width, depth = _bays(width_m, 4), _bays(generator.uniform(15, 24))
@@ -171,7 +173,7 @@ def tower(generator: np.random.Generator, width_m: float, floors: int) -> Model:
     return fixture(noun, colour, "glass" if material == "glass" else "concrete", parts)
 
 
-def office(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def office(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """An office block with ribbons of windows."""
     width, depth = _bays(width_m), _bays(generator.uniform(12, 18))
     colour, wall = _wall(generator, "panel", "windows")
@@ -184,7 +186,7 @@ def office(generator: np.random.Generator, width_m: float, floors: int) -> Model
     return fixture("office building", colour, "concrete", parts)
 
 
-def apartment(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def apartment(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """An apartment house with balconies and a cornice, often with shops below."""
     material = str(generator.choice(["brick", "plaster", "plaster", "stone"]))
     width, depth = _bays(width_m), _bays(generator.uniform(10, 15))
@@ -217,7 +219,7 @@ def apartment(generator: np.random.Generator, width_m: float, floors: int) -> Mo
     return fixture(name, colour, material, parts)
 
 
-def shop(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def shop(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A low shop with flats above."""
     width, depth = _bays(width_m), _bays(generator.uniform(9, 14))
     material = str(generator.choice(["brick", "plaster"]))
@@ -231,7 +233,7 @@ def shop(generator: np.random.Generator, width_m: float, floors: int) -> Model:
     return fixture(noun, colour, material, parts)
 
 
-def townhouse(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def townhouse(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A narrow old house with a steep roof."""
     width, depth = _bays(min(width_m, 11)), _bays(generator.uniform(9, 12))
     material = str(generator.choice(["plaster", "plaster", "brick", "stone"]))
@@ -253,7 +255,7 @@ def townhouse(generator: np.random.Generator, width_m: float, floors: int) -> Mo
     return fixture("townhouse", colour, material, parts)
 
 
-def house(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def house(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A family house: one or two floors, a pitched roof, a porch, a chimney, a garage."""
     width, depth = _bays(min(width_m, 13), 3), _bays(generator.uniform(8, 11))
     material = str(generator.choice(["siding", "siding", "plaster", "brick"]))
@@ -291,7 +293,7 @@ def house(generator: np.random.Generator, width_m: float, floors: int) -> Model:
     return fixture("house", colour, {"siding": "wood"}.get(material, material), parts)
 
 
-def villa(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def villa(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A large plastered house with columns."""
     width, depth = _bays(min(width_m, 18), 4), _bays(12)
     colour, wall = _wall(
@@ -310,7 +312,7 @@ def villa(generator: np.random.Generator, width_m: float, floors: int) -> Model:
     return fixture("villa", colour, "plaster", parts)
 
 
-def warehouse(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def warehouse(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A hall of corrugated metal with roller doors."""
     width, depth = _bays(max(width_m, 20)), _bays(generator.uniform(16, 28))
     colour = str(generator.choice(["grey", "blue", "white", "green", "red", "beige"]))
@@ -328,7 +330,7 @@ def warehouse(generator: np.random.Generator, width_m: float, floors: int) -> Mo
     return fixture("warehouse", colour, "corrugated metal", parts)
 
 
-def factory(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def factory(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A brick works with saw-tooth roofs and smokestacks."""
     width, depth = _bays(max(width_m, 18)), _bays(18)
     colour, wall = _wall(generator, "brick", "windows", "red")
@@ -358,7 +360,7 @@ def factory(generator: np.random.Generator, width_m: float, floors: int) -> Mode
     return fixture("factory", colour, "brick", parts)
 
 
-def church(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def church(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A nave with a steep roof and a tower with a spire."""
     colour, wall = _wall(generator, "stone", "", str(generator.choice(["beige", "grey", "sand"])))
     roof = paint(
@@ -380,7 +382,7 @@ def church(generator: np.random.Generator, width_m: float, floors: int) -> Model
     return fixture("church", colour, "stone", parts)
 
 
-def pavilion(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def pavilion(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A round garden pavilion."""
     colour = str(generator.choice(["white", "green", "red"]))
     coat, roof = (
@@ -394,7 +396,7 @@ def pavilion(generator: np.random.Generator, width_m: float, floors: int) -> Mod
     return fixture("pavilion", colour, "wood", parts)
 
 
-def gas_station(generator: np.random.Generator, width_m: float, floors: int) -> Model:
+def gas_station(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A canopy over fuel pumps, and a small shop."""
     colour = str(generator.choice(["red", "yellow", "green", "blue"]))
     coat, white = paint(shade(colour, generator), "paint"), paint("white", "metal")

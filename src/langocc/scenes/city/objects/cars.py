@@ -19,7 +19,7 @@ from langocc.scenes.city.objects.common import (
     boxed,
     paint,
 )
-from langocc.scenes.city.solids import Paint, box, hull, wedge, wheel
+from langocc.scenes.city.solids import Number, Paint, box, hull, wedge, wheel
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -44,13 +44,13 @@ class Shape:
         wheel_m: Wheel radius.
     """
 
-    size_m: tuple[float, float, float]
-    belt_m: float
-    hood_m: float
-    cabin: tuple[float, float]
-    roof: tuple[float, float]
-    deck_m: float
-    wheel_m: float = 0.32
+    size_m: tuple[Number, Number, Number]
+    belt_m: Number
+    hood_m: Number
+    cabin: tuple[Number, Number]
+    roof: tuple[Number, Number]
+    deck_m: Number
+    wheel_m: Number = 0.32
 
 
 SHAPES = {
@@ -127,7 +127,7 @@ def van(generator: np.random.Generator, colour: str = "") -> Model:
     return boxed("vehicle.car", "delivery van", colour, "metal", parts)
 
 
-def _outline(width_m: float, low_m: float, high_m: float, tuck: float = 0.9) -> np.ndarray:
+def _outline(width_m: Number, low_m: Number, high_m: Number, tuck: Number = 0.9) -> np.ndarray:
     """A car's cross section: sides that bulge, a rounded upper edge."""
     half, tall = width_m / 2, high_m - low_m
     right = [
@@ -216,7 +216,7 @@ def _lamps(shape: Shape) -> list[Mesh]:
     return parts
 
 
-def _stripe(shape: Shape, colour: Paint, tall_m: float) -> list[Mesh]:
+def _stripe(shape: Shape, colour: Paint, tall_m: Number) -> list[Mesh]:
     length, width, _ = shape.size_m
     return [box((0.7 * length, width + 0.012, tall_m), colour, (-0.02 * length, 0, 0.58))]
 

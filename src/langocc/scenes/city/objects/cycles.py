@@ -17,7 +17,7 @@ from langocc.scenes.city.objects.common import (
     paint,
 )
 from langocc.scenes.city.objects.people import head
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, hull, join, wheel
+from langocc.scenes.city.solids import Number, Paint, bar, box, cylinder, hull, join, wheel
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -43,7 +43,7 @@ def bicycle(generator: np.random.Generator, has_rider: bool = False) -> Model:
 
 
 @cache
-def _spoked(centre: tuple[float, float, float], radius: float = 0.34) -> Mesh:
+def _spoked(centre: tuple[Number, Number, Number], radius: Number = 0.34) -> Mesh:
     """A thin tyre of segments with a few spokes."""
     angle = np.linspace(0, 2 * np.pi, 13)
     rim = np.stack([np.cos(angle), np.zeros(13), np.sin(angle)], axis=1) * radius + centre
@@ -90,10 +90,10 @@ def _tank(coat: Paint) -> Mesh:
 
 def rider(
     generator: np.random.Generator,
-    seat: tuple[float, float],
-    grip: tuple[float, float],
-    foot: tuple[float, float],
-    lean: float,
+    seat: tuple[Number, Number],
+    grip: tuple[Number, Number],
+    foot: tuple[Number, Number],
+    lean: Number,
 ) -> list[Mesh]:
     """A rider; places are (x, z). The trunk leans forward by `lean` metres at the shoulder."""
     colours = ("red", "blue", "black", "yellow", "white", "green", "orange", "grey")

@@ -17,7 +17,17 @@ from langocc.scenes.city.objects.common import (
     boxed,
     paint,
 )
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, hull, transformed, wedge, wheel
+from langocc.scenes.city.solids import (
+    Number,
+    Paint,
+    bar,
+    box,
+    cylinder,
+    hull,
+    transformed,
+    wedge,
+    wheel,
+)
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -52,7 +62,7 @@ def truck(generator: np.random.Generator, noun: str = "") -> Model:
     return boxed("vehicle.truck", noun, colour, "metal", parts)
 
 
-def _cab(front: float, coat: Paint) -> list[Mesh]:
+def _cab(front: Number, coat: Paint) -> list[Mesh]:
     """A cab over the engine, its front at x = front."""
     back, half = front - 2.0, 1.2
     parts = [
@@ -84,7 +94,7 @@ def _cab(front: float, coat: Paint) -> list[Mesh]:
     return parts
 
 
-def _chassis(long: float, axles: int) -> list[Mesh]:
+def _chassis(long: Number, axles: int) -> list[Mesh]:
     spots = [long / 2 - 1.15, -long / 2 + 1.3, -long / 2 + 2.5][:axles]
     parts = [box((long - 0.4, 0.9, 0.3), DARK, (0, 0, 0.6))]
     parts += [wheel(0.5, 0.32, (x, s * 1.05, 0.5), RUBBER, HUB) for x in spots for s in (-1, 1)]
@@ -92,7 +102,7 @@ def _chassis(long: float, axles: int) -> list[Mesh]:
     return parts
 
 
-def _cargo(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _cargo(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     body = paint(shade(str(g.choice(["white", "white", *_COATS])), g), "corrugated")
     middle, long = (back + front) / 2, front - back
     parts = [box((long, 2.45, 2.5), body, (middle, 0, 0.95))]
@@ -102,7 +112,7 @@ def _cargo(g: np.random.Generator, back: float, front: float, coat: Paint) -> li
     return parts
 
 
-def _tipper(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _tipper(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     bed = paint(shade(str(g.choice(["orange", "yellow", "grey", "blue"])), g), "metal")
     low, high = (back + 0.3, front - 0.1, -1.0, 1.0), (back, front, -1.25, 1.25)
     heap = paint(shade("brown", g), "dirt")
@@ -115,7 +125,7 @@ def _tipper(g: np.random.Generator, back: float, front: float, coat: Paint) -> l
     ]
 
 
-def _compactor(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _compactor(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     tail = (back - 0.6, back + 0.9, -1.2, 1.2), (back - 0.1, back + 0.9, -1.2, 1.2)
     return [
         wedge((back + 0.9, front, -1.2, 1.2), (back + 0.9, front, -1.0, 1.0), (0.9, 3.0), coat),
@@ -124,7 +134,7 @@ def _compactor(g: np.random.Generator, back: float, front: float, coat: Paint) -
     ]
 
 
-def _tank(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _tank(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     skin = paint(shade(str(g.choice(["silver", "white", "orange"])), g), "metal")
     return [
         _lying((back, front), 1.15, 1.95, skin),
@@ -132,7 +142,7 @@ def _tank(g: np.random.Generator, back: float, front: float, coat: Paint) -> lis
     ]
 
 
-def _lying(span: tuple[float, float], radius: float, height: float, coat: Paint) -> Mesh:
+def _lying(span: tuple[Number, Number], radius: Number, height: Number, coat: Paint) -> Mesh:
     """A cylinder that lies along x."""
     angle = np.linspace(0, 2 * np.pi, 15)[:-1]
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -141,7 +151,7 @@ def _lying(span: tuple[float, float], radius: float, height: float, coat: Paint)
     return hull([(x, ring * radius * r + [0, height]) for x, r in sections], coat)
 
 
-def _flatbed(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _flatbed(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     middle, long = (back + front) / 2, front - back
     wood, parts = paint((0.35, 0.24, 0.13), "planks"), []
     parts.append(box((long, 2.4, 0.15), wood, (middle, 0, 0.95)))
@@ -154,7 +164,7 @@ def _flatbed(g: np.random.Generator, back: float, front: float, coat: Paint) -> 
     return parts
 
 
-def _mixer(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _mixer(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     angle = np.linspace(0, 2 * np.pi, 13)[:-1]
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     drum = paint(shade(str(g.choice(["white", "yellow", "grey"])), g), "warning stripes")
@@ -168,7 +178,7 @@ def _mixer(g: np.random.Generator, back: float, front: float, coat: Paint) -> li
     return [*parts, box((0.3, 0.5, 1.4), STEEL, (back - 0.3, 0, 1.0))]
 
 
-def _pumper(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _pumper(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     middle, long = (back + front) / 2, front - back
     white = paint("white", "paint")
     parts = [box((long, 2.45, 2.0), coat, (middle, 0, 0.8))]
@@ -183,7 +193,7 @@ def _pumper(g: np.random.Generator, back: float, front: float, coat: Paint) -> l
     return parts
 
 
-def _coupling(g: np.random.Generator, back: float, front: float, coat: Paint) -> list[Mesh]:
+def _coupling(g: np.random.Generator, back: Number, front: Number, coat: Paint) -> list[Mesh]:
     return [
         box((1.6, 1.0, 0.15), DARK, (back + 1.4, 0, 0.95)),
         box((0.5, 2.2, 1.2), coat, (front - 0.1, 0, 0.6)),
@@ -294,7 +304,7 @@ def trailer(generator: np.random.Generator, noun: str = "") -> Model:
     return boxed("vehicle.trailer", noun, colour, "metal", parts)
 
 
-def turned(mesh: Mesh, yaw_rad: float) -> Mesh:
+def turned(mesh: Mesh, yaw_rad: Number) -> Mesh:
     """A part turned about z."""
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)
     turn = np.eye(4)

@@ -5,7 +5,7 @@ import numpy as np
 
 from langocc.scenes.city.materials.palette import shade
 from langocc.scenes.city.objects.common import DARK, boxed, paint
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, hull, moved
+from langocc.scenes.city.solids import Number, Paint, bar, box, cylinder, hull, moved
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -33,7 +33,7 @@ def person(
 
 
 def body(
-    generator: np.random.Generator, colour: str, scale: float, stride: float, noun: str
+    generator: np.random.Generator, colour: str, scale: Number, stride: Number, noun: str
 ) -> list[Mesh]:
     """Parts of a standing or walking figure, 1.75 m tall at scale 1."""
     s = scale
@@ -67,7 +67,7 @@ def body(
     return parts
 
 
-def torso(coat: Paint, s: float, bottom: float) -> Mesh:
+def torso(coat: Paint, s: Number, bottom: Number) -> Mesh:
     """A trunk from the hips to the shoulders."""
     rings = [
         (bottom, 0.13, 0.19),
@@ -87,7 +87,7 @@ def torso(coat: Paint, s: float, bottom: float) -> Mesh:
     return type(mesh)(vertices, mesh.faces, mesh.albedo, mesh.texture, mesh.thing, mesh.uv_m)
 
 
-def head(skin: Paint, hair: Paint, s: float, at: tuple[float, float, float]) -> list[Mesh]:
+def head(skin: Paint, hair: Paint, s: Number, at: tuple[Number, Number, Number]) -> list[Mesh]:
     """A head with hair."""
     x, y, z = at
     return [
@@ -99,9 +99,9 @@ def head(skin: Paint, hair: Paint, s: float, at: tuple[float, float, float]) -> 
 
 
 def _limb(
-    start: tuple[float, float, float],
-    end: tuple[float, float, float],
-    radii: tuple[float, float],
+    start: tuple[Number, Number, Number],
+    end: tuple[Number, Number, Number],
+    radii: tuple[Number, Number],
     coat: Paint,
 ) -> Mesh:
     return bar(start, end, sum(radii) / 2, coat, 6)

@@ -8,7 +8,7 @@ import trimesh
 
 from langocc.scenes.city.materials.textures import TEXTURE
 from langocc.scenes.city.objects.common import fixture, paint
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, moved, triangles
+from langocc.scenes.city.solids import Number, Paint, bar, box, cylinder, moved, triangles
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -46,6 +46,7 @@ _ROUND = {
 def _leaf(generator: np.random.Generator, colour: str, texture: str = "leaves") -> Paint:
     albedo = np.array(_LEAF[colour]) * np.exp(generator.normal(0, [0.18, 0.14, 0.18]))
     offset = generator.uniform(0, 5, 2)
+    albedo = np.minimum(albedo, 0.9)
     return Paint(albedo, TEXTURE[texture], 0, (float(offset[0]), float(offset[1])))
 
 
@@ -77,7 +78,7 @@ def tree(generator: np.random.Generator, noun: str, is_near: bool = True) -> Mod
     for centre, lump in lumps:
         parts.append(blob(generator, centre, lump, leaf))
         if is_near:
-            parts.append(cards(generator, centre, lump, leaf, 90, 0.26))
+            parts.append(cards(generator, centre, lump, leaf, 100, 0.27))
     if noun == "willow tree" and is_near:
         strands = radii * np.array([0.8, 0.8, 0.9])
         parts.append(cards(generator, (0, 0, 0.7 * middle), strands, leaf, 160, 0.3))
@@ -100,12 +101,12 @@ def cards(
     radii: np.ndarray,
     leaf: Paint,
     count: int,
-    size_m: float,
+    size_m: Number,
 ) -> Mesh:
     """Loose sprays of leaves around an ellipsoid, which break up its outline."""
     out = generator.normal(size=(count, 3))
     out /= np.linalg.norm(out, axis=1, keepdims=True)
-    middle = np.asarray(centre) + out * radii * generator.uniform(0.86, 1.03, (count, 1))
+    middle = np.asarray(centre) + out * radii * generator.uniform(0.93, 1.12, (count, 1))
     spread = generator.normal(size=(count, 3, 3))
     spread -= 0.55 * np.einsum("nij,nj->ni", spread, out)[..., None] * out[:, None]
     corners = middle[:, None] + size_m * 0.62 * spread
@@ -204,7 +205,7 @@ def bush(generator: np.random.Generator) -> Model:
     return fixture("bush", "green", "leaves", parts, "static.vegetation")
 
 
-def hedge(generator: np.random.Generator, length_m: float, height_m: float) -> Model:
+def hedge(generator: np.random.Generator, length_m: Number, height_m: Number) -> Model:
     """A clipped hedge along x."""
     leaf = _leaf(generator, str(generator.choice(["green", "dark green"])))
     parts = [box((length_m, 0.8, height_m), leaf)]
@@ -233,7 +234,7 @@ def flower_bed(generator: np.random.Generator) -> Model:
     return fixture("flower bed", colour, "flowers", parts, "static.vegetation")
 
 
-def scaled(mesh: Mesh, factor: float, yaw_rad: float) -> Mesh:
+def scaled(mesh: Mesh, factor: Number, yaw_rad: Number) -> Mesh:
     """A mesh made larger or smaller and turned, so that one tree serves as several."""
     turned = moved(mesh, (0.0, 0.0, 0.0), yaw_rad)
     return Mesh(

@@ -10,7 +10,17 @@ import numpy as np
 
 from langocc.scenes.city.materials.palette import shade
 from langocc.scenes.city.objects.common import DARK, GLASS, STEEL, fixture, paint
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, lid, moved, quads, transformed
+from langocc.scenes.city.solids import (
+    Number,
+    Paint,
+    bar,
+    box,
+    cylinder,
+    lid,
+    moved,
+    quads,
+    transformed,
+)
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -19,7 +29,7 @@ _WIDE, _TALL = ("poster one", "poster two"), ("poster three", "poster four")
 
 
 def _poster(
-    g: np.random.Generator, wide: float, tall: float, at: tuple[float, float, float]
+    g: np.random.Generator, wide: Number, tall: Number, at: tuple[Number, Number, Number]
 ) -> Mesh:
     """A picture that faces +x and -x, its lower middle at a point."""
     x, y, z = at
@@ -30,7 +40,7 @@ def _poster(
     return quads(corners[None], 0.998 * uv[None], art)
 
 
-def _upright(outline: np.ndarray, at: tuple[float, float, float], coat: Paint) -> Mesh:
+def _upright(outline: np.ndarray, at: tuple[Number, Number, Number], coat: Paint) -> Mesh:
     """A flat plate [corner, (y, z)] that faces +x."""
     turn = np.eye(4)
     turn[:3, :3] = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
@@ -38,7 +48,7 @@ def _upright(outline: np.ndarray, at: tuple[float, float, float], coat: Paint) -
     return transformed(lid(outline, 0.0, coat), turn)
 
 
-def _ngon(sides: int, radius: float, phase: float = 0.0) -> np.ndarray:
+def _ngon(sides: int, radius: Number, phase: Number = 0.0) -> np.ndarray:
     angle = np.arange(sides) * 2 * np.pi / sides + phase
     return np.stack([np.cos(angle), np.sin(angle)], axis=1) * radius
 
@@ -164,7 +174,7 @@ def mailbox(g: np.random.Generator) -> Model:
     return fixture("mailbox", colour, "metal", parts)
 
 
-def _tilt(y: float) -> np.ndarray:
+def _tilt(y: Number) -> np.ndarray:
     turn = np.eye(4)
     turn[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
     turn[:3, 3] = (0, y, 0)
@@ -402,7 +412,7 @@ def telescope_tower(g: np.random.Generator) -> Model:
     return fixture("water tower", "white", "metal", parts)
 
 
-def fence(g: np.random.Generator, length_m: float) -> Model:
+def fence(g: np.random.Generator, length_m: Number) -> Model:
     """A fence along x: pickets, planks, iron bars or a wall."""
     kind = str(g.choice(["picket fence", "wooden fence", "iron fence", "stone wall"]))
     colour = {
@@ -430,7 +440,7 @@ def fence(g: np.random.Generator, length_m: float) -> Model:
     return fixture(kind, colour, "wood" if colour == "white" else "iron", parts)
 
 
-def _picket(x: float, wide: float, tall: float, coat: Paint) -> Mesh:
+def _picket(x: Number, wide: Number, tall: Number, coat: Paint) -> Mesh:
     face = [
         [
             [x - wide / 2, 0.03, -0.2],

@@ -14,7 +14,18 @@ from langocc.scenes.city.objects.common import (
     fixture,
     paint,
 )
-from langocc.scenes.city.solids import Paint, bar, box, cylinder, hull, moved, quads, wedge, wheel
+from langocc.scenes.city.solids import (
+    Number,
+    Paint,
+    bar,
+    box,
+    cylinder,
+    hull,
+    moved,
+    quads,
+    wedge,
+    wheel,
+)
 from langocc.scenes.city.stage import Model
 from langocc.scenes.city.world import Mesh
 
@@ -84,7 +95,7 @@ def machine(g: np.random.Generator, noun: str = "") -> Model:
     return boxed("vehicle.construction", noun, colour, "metal", build(g, coat))
 
 
-def _tracks(long: float, apart: float) -> list[Mesh]:
+def _tracks(long: Number, apart: Number) -> list[Mesh]:
     ring = np.array(
         [
             (-0.5, 0.2),
@@ -122,7 +133,7 @@ def _plate(faces: np.ndarray, coat: Paint) -> Mesh:
     return quads(faces, faces[..., [0, 2]], coat)
 
 
-def _cabin(x: float, y: float, z: float, coat: Paint) -> list[Mesh]:
+def _cabin(x: Number, y: Number, z: Number, coat: Paint) -> list[Mesh]:
     return [
         box((1.5, 1.1, 1.55), GLASS, (x, y, z)),
         box((1.6, 1.2, 0.12), coat, (x, y, z + 1.55)),
@@ -227,7 +238,7 @@ def _crane(g: np.random.Generator, coat: Paint) -> list[Mesh]:
     return [*parts, bar((-2.8, 0, 2.6), tip, 0.03, DARK, 4)]
 
 
-def _off(point: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
+def _off(point: np.ndarray, x: Number, y: Number, z: Number) -> np.ndarray:
     return point + np.array([x, y, z])
 
 
