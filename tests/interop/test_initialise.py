@@ -96,7 +96,7 @@ def test_another_depth_is_refused(model: LangOcc, tmp_path: Path) -> None:
 
 def test_not_a_resnet(model: LangOcc, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(DataError, match=r"other\.pth: expected a ResNet"):
+    with pytest.raises(DataError, match=r"other\.pth: expected the entries of a ResNet"):
         initialise_from_resnet(model, tmp_path / "other.pth")
 
 

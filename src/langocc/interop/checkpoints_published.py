@@ -62,7 +62,7 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (r"pyramid\.merge\.", "img_bev_encoder_neck.conv.conv."),
     (r"pyramid\.norm\.", "img_bev_encoder_neck.conv.bn."),
     (r"final_conv\.", "final_conv.conv."),
-    (r"reducer\.basis", "reducer.U"),
+    (r"reducer\.U", "reducer.U"),
     *((rf"density_head\.layers\.{i}\.", f"density_decoder.layers.{3 * i}.") for i in range(3)),
     (r"density_head\.last\.", "density_decoder.layers.9."),
     *((rf"head\.layers\.{i}\.", f"{{head}}_decoder.layers.{3 * i}.") for i in range(3)),

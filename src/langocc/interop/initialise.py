@@ -59,7 +59,7 @@ def initialise_from_resnet(model: LangOcc, path: Path) -> Initialised:
     Counters of batches may be missing, as in old files. What is left over (a classifier) is listed.
 
     Raises:
-        DataError: the file cannot be used, or holds another ResNet; lists the first ten differences.
+        DataError: the file cannot be used, or holds another ResNet; lists ten differences.
     """
     file = read_state_dict(path)
     names = {_torchvision_name(name): name for name in file}

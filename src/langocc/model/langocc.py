@@ -21,7 +21,7 @@ from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
 from langocc.model.projection import camera_numbers, frustum, lifted_points_m, stereo_grid
-from langocc.model.reducer import Reducer
+from langocc.teachers.reducer import Reducer
 
 COST_VOLUMES = {"readable": stereo_cost_volume}
 """Implementations of the stereo cost volume, by `ModelConfig.cost_volume`."""
