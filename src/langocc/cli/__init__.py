@@ -13,6 +13,8 @@ VERBS = {
     "city": "langocc.cli.city:City",
     "prepare": "langocc.cli.prepare:Prepare",
     "extract": "langocc.cli.extract:Extract",
+    "vocab": "langocc.cli.vocab:Vocab",
+    "reduce": "langocc.cli.reduce:Reduce",
     "features": "langocc.cli.features:Features",
     "train": "langocc.cli.train:Train",
     "convert": "langocc.cli.convert:Convert",

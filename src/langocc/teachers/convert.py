@@ -3,9 +3,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
@@ -36,7 +34,7 @@ _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
 """Numbers that the original release stores among its weights."""
 
 
-def clip_from_openai(state: Mapping[str, Tensor]) -> CLIPModel:
+def clip_from_openai(state: Mapping[str, Tensor], source: str = "state") -> CLIPModel:
     """A CLIP from a state dictionary with the names of the original release (ViT only).
 
     Sizes are read off the tensors, so any ViT of that layout loads. Float32.
@@ -45,37 +43,19 @@ def clip_from_openai(state: Mapping[str, Tensor]) -> CLIPModel:
         DataError: names are missing or left over, or the image tower is no ViT.
     """
     if "visual.conv1.weight" not in state or "visual.class_embedding" not in state:
-        raise DataError("expected a CLIP with a ViT image tower in the original release's names")
+        raise DataError(
+            f"{source}: expected a CLIP with a ViT image tower in the original release's names"
+        )
     model = CLIPModel(_config(state))
     renamed = dict(_rename(state))
     expected = model.state_dict().keys()
     if difference := sorted(renamed.keys() ^ expected):
         raise DataError(
-            f"{len(difference)} names differ from a CLIP's, the first: {difference[0]} "
+            f"{source}: {len(difference)} names differ from a CLIP's, the first: {difference[0]} "
             f"({'left over' if difference[0] in renamed else 'missing'})"
         )
     model.load_state_dict(renamed)
     return model.eval()
-
-
-def read_openai_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Weights of an original CLIP file, a TorchScript archive or a plain state dictionary.
-
-    Raises:
-        DataError: neither of the two, or the file is damaged.
-    """
-    try:
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    except RuntimeError:
-        pass  # not TorchScript
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises several kinds for damaged and for unsafe files
-        raise DataError(f"{path}: not a readable CLIP checkpoint: {error}") from None
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise DataError(f"{path}: expected a state dictionary, found {type(content).__name__}")
-    return dict(state)
 
 
 def split_attention(key: str, value: Tensor) -> Iterable[tuple[str, Tensor]]:

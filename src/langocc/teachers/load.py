@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers by name: the city's own CLIP, any CLIP of the hub, or a folder."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from langocc.errors import ConfigError, DataError
+from langocc.teachers.checkpoint import digest_of, read_state
 from langocc.teachers.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -34,28 +34,38 @@ def load_teacher(
     dtype: torch.dtype = torch.float32,
     quirks: Literal["published", "none"] = "none",
     image_height_px: int | None = None,
+    text: str = "openai/clip-vit-base-patch16",
 ) -> Teacher:
     """A frozen teacher, ready to use.
 
     Args:
-        name: `city-clip`, a name on the hub (`openai/clip-vit-base-patch16`), or a folder.
+        name: `city-clip`, a name on the hub (`openai/clip-vit-base-patch16`), a folder, or a
+            checkpoint file: MaskCLIP+ or a CLIP of the original release.
         form: What stands for the last block's attention; see `maskclip.Form`.
         device: Where it runs.
         dtype: Precision of weights and activations.
         quirks: `published` takes exact GELU and LayerNorm eps 1e-6 in the image tower.
         image_height_px: Height that images are resized to before the network; None: their own.
+        text: For a checkpoint file: the CLIP (name or folder) whose tokenizer, and for MaskCLIP+
+            whose text tower, goes with it.
 
     Raises:
         DataError: the files are not there, not a CLIP, or damaged; says what to place where.
         ConfigError: an unknown form.
     """
+    from langocc.teachers.clip_text import ClipText
     from langocc.teachers.maskclip import FORMS, MaskClip, use_published_numerics
+    from langocc.teachers.maskclip_plus import is_maskclip_plus, load_maskclip_plus
 
     if form not in FORMS:
         raise ConfigError(f"teacher form {form!r}: there are {', '.join(FORMS)}")
-    model, tokenizer = load_clip(name)
-    label = "city-clip" if name == CITY_CLIP else Path(name).name
-    hashed = weights_hash(model)
+    if Path(name).is_file() and is_maskclip_plus(state := read_state(Path(name))):
+        plus = load_maskclip_plus(state, name, ClipText(*load_clip(text)))
+        plus.network.to(dtype)
+        return plus.to(device)
+    model, tokenizer = load_clip(name, text)
+    label = Path(name).stem if Path(name).is_file() else Path(name).name
+    hashed = digest_of(model.state_dict())
     size = "" if image_height_px is None else f"-h{image_height_px}"
     suffix = "" if form == "published" else f"-{form}"
     if quirks == "published":
@@ -67,8 +77,12 @@ def load_teacher(
     return teacher.to(device)
 
 
-def load_clip(name: str) -> tuple["CLIPModel", Any]:
-    """A CLIP and its tokenizer, float32 on the CPU, from a name or a folder.
+def load_clip(name: str, text: str = "") -> tuple["CLIPModel", Any]:
+    """A CLIP and its tokenizer, float32 on the CPU, from a name, a folder, or an original file.
+
+    Args:
+        name: As for `load_teacher`.
+        text: For a file: the CLIP whose tokenizer goes with it.
 
     Raises:
         DataError: as for `load_teacher`.
@@ -77,6 +91,10 @@ def load_clip(name: str) -> tuple["CLIPModel", Any]:
     from transformers import AutoConfig, AutoTokenizer, CLIPConfig, CLIPModel
     from transformers.utils import logging
 
+    if Path(name).is_file():
+        from langocc.teachers.convert import clip_from_openai
+
+        return clip_from_openai(read_state(Path(name)), name), load_clip(text)[1]
     logging.disable_progress_bar()  # three bars for a fraction of a second
     source = str(CITY_CLIP_FOLDER) if name == CITY_CLIP else name
     is_folder = Path(source).is_dir()
@@ -97,15 +115,6 @@ def load_clip(name: str) -> tuple["CLIPModel", Any]:
     if missing := sorted(report["missing_keys"]):
         raise DataError(f"{source}: {len(missing)} weights are missing, the first: {missing[0]}")
     return model, tokenizer
-
-
-def weights_hash(model: "CLIPModel") -> str:
-    """Eight hex digits of all weights, by name, in float32: the same in any file format."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:8]
 
 
 def _is_cached(source: str) -> bool:

@@ -4,10 +4,8 @@
 Source: method.md section 6.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from langocc.errors import DataError
+from langocc.teachers.checkpoint import digest_of
 from langocc.teachers.clip_text import ClipText
 from langocc.teachers.resnet_v1c import BLOCKS, ResNetV1c, SummedAspp
 from langocc.teachers.sampling import sample_upsampled
@@ -109,34 +108,20 @@ class MaskClipPlus:
         return self
 
 
-def load_maskclip_plus(path: Path, texts: ClipText) -> MaskClipPlus:
+def load_maskclip_plus(state: Mapping[str, Tensor], source: str, texts: ClipText) -> MaskClipPlus:
     """MaskCLIP+ from a published checkpoint; its depth is read off its keys.
 
     Raises:
         DataError: not such a checkpoint, or a name or shape that does not fit.
     """
-    network, depth = network_from_state(read_state(path), str(path))
-    digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.float().contiguous().numpy().tobytes())
-    return MaskClipPlus(network, depth, f"maskclip-plus-r{depth}-{digest.hexdigest()[:8]}", texts)
+    network, depth = network_from_state(state, source)
+    digest = digest_of(network.state_dict())
+    return MaskClipPlus(network, depth, f"maskclip-plus-r{depth}-{digest}", texts)
 
 
-def read_state(path: Path) -> Mapping[str, Tensor]:
-    """The state dictionary of a checkpoint file; runs no code in it.
-
-    Raises:
-        DataError: the file is missing, damaged, or holds something else.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises several kinds for damaged and for unsafe files
-        raise DataError(f"{path}: not a readable checkpoint: {error}") from None
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise DataError(f"{path}: expected a state dictionary, found {type(content).__name__}")
-    return state
+def is_maskclip_plus(state: Mapping[str, Tensor]) -> bool:
+    """Whether weights are MaskCLIP+'s, by their names."""
+    return any(key.startswith(_HEAD) for key in state)
 
 
 def network_from_state(state: Mapping[str, Tensor], source: str) -> tuple[MaskClipPlusNetwork, int]:

@@ -4,6 +4,7 @@
 import random
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -12,7 +13,11 @@ from torch.nn import functional
 from langocc.teachers.city_clip.views import SceneViews
 from langocc.teachers.maskclip import CLIP_MEAN, CLIP_STD
 
-_NAMES = ("boxes", "is_region", "is_local", "tokens", "said", "true")
+_NAMES = ("boxes", "is_region", "is_local", "topic", "tokens", "said", "true")
+_TOPICS = 17
+"""Occ3D ids."""
+_BALANCE = 0.6
+"""Regions are drawn with (frequency of their topic) ** -0.6: rare ones oftener than they are."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +52,40 @@ class ViewPool:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.chooser = random.Random(seed)  # on the host: choosing must not wait for the device
         self._scenes: list[dict[str, Tensor]] = []
-        self.views = 0
+        self._places: list[tuple[int, int]] = []
+        self._topics: list[np.ndarray] = []
 
     def add(self, scene: SceneViews) -> None:
         """Takes a scene in."""
         entry = {name: torch.from_numpy(getattr(scene, name)).to(self.device) for name in _NAMES}
         rgb = torch.from_numpy(scene.rgb).to(self.device)
         entry["rgb"] = rgb.permute(0, 3, 1, 2).contiguous()
+        self._places += [(len(self._scenes), row) for row in range(len(rgb))]
         self._scenes.append(entry)
-        self.views += len(rgb)
+        for topics, is_region in zip(scene.topic, scene.is_region, strict=True):
+            self._topics.append(np.bincount(topics[is_region], minlength=_TOPICS))
+        frequency = np.sum(self._topics, axis=0) / np.sum(self._topics)
+        weight = np.maximum(frequency, 1e-3) ** -_BALANCE
+        self._topic_weight = torch.from_numpy(weight).float().to(self.device)
+        self._view_weight = np.cumsum(np.stack(self._topics) @ weight).tolist()
+
+    @property
+    def views(self) -> int:
+        """Pictures so far."""
+        return len(self._places)
 
     def sample(self, views: int, regions: int) -> RegionBatch:
-        """Views of random scenes, the same number of regions and one caption of each."""
-        scene = [self.chooser.randrange(len(self._scenes)) for _ in range(views)]
-        rows = [self.chooser.randrange(len(self._scenes[s]["rgb"])) for s in scene]
+        """Random views, the same number of regions of each and one caption of each region.
+
+        Views and regions about rare topics come more often than they are.
+        """
+        picked = self.chooser.choices(self._places, cum_weights=self._view_weight, k=views)
         taken = {
-            name: torch.stack([self._scenes[s][name][r] for s, r in zip(scene, rows, strict=True)])
+            name: torch.stack([self._scenes[s][name][r] for s, r in picked])
             for name in (*_NAMES, "rgb")
         }
-        place = self._random(*taken["is_region"].shape) * taken["is_region"]
+        weight = self._topic_weight[taken["topic"].long()]
+        place = self._random(*weight.shape) ** (1 / weight) * taken["is_region"]
         place = place.topk(min(regions, place.shape[1]), dim=1).indices
         chosen = {name: _take(taken[name], place) for name in _NAMES}
         slots = self._random(*place.shape) * chosen["tokens"].shape[2]
@@ -107,11 +127,11 @@ class ViewPool:
         return torch.rand(*shape, device=self.device, generator=self.generator)
 
 
-def cut_crops(batch: RegionBatch, side_px: int) -> Float[Tensor, "crop 3 side side"]:
-    """All regions as squares, normalised for CLIP; sampled twice as finely, then averaged."""
-    regions, fine = batch.boxes.shape[1], 2 * side_px
+def cut_crops(batch: RegionBatch, regions: int, side_px: int) -> Float[Tensor, "crop 3 side side"]:
+    """The first regions of each view as squares for CLIP, sampled twice as finely, then meant."""
+    fine = 2 * side_px
     steps = (torch.arange(fine, device=batch.boxes.device) + 0.5) / fine
-    low, high = batch.boxes[..., :2], batch.boxes[..., 2:]
+    low, high = batch.boxes[:, :regions, :2], batch.boxes[:, :regions, 2:]
     x = low[..., :1] + (high - low)[..., :1] * steps
     y = low[..., 1:] + (high - low)[..., 1:] * steps
     grid = torch.stack(torch.broadcast_tensors(x[:, :, None, :], y[:, :, :, None]), dim=-1)

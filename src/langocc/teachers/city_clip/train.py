@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from langocc.files import replacing
 from langocc.teachers.city_clip.captions import corpus
 from langocc.teachers.city_clip.lexicon import Kind
+from langocc.teachers.city_clip.shots import city_views
 from langocc.teachers.city_clip.tokenizer import save_tokenizer, train_tokenizer
 from langocc.teachers.city_clip.views import (
     TEST_SEED,
@@ -26,7 +27,6 @@ from langocc.teachers.city_clip.views import (
     SceneViews,
     ViewMaker,
     city_kinds,
-    city_views,
 )
 from langocc.teachers.city_clip.workers import Workers
 
@@ -49,13 +49,13 @@ class TrainCityClip:
     workers: int = 16
     """Processes that render."""
 
-    scenes: int = 120
+    scenes: int = 200
     """Worlds to learn from at most; what is not rendered in time is left out."""
 
     test_scenes: int = 8
     """Unseen worlds for the report."""
 
-    views: int = 60
+    views: int = 36
     """Pictures of a training world."""
 
     test_views: int = 12
@@ -70,10 +70,13 @@ class TrainCityClip:
     batch_views: int = 48
     """Pictures of a step."""
 
-    batch_regions: int = 20
-    """Captioned regions of a picture in a step."""
+    batch_regions: int = 30
+    """Captioned regions of a picture in a step, read from its dense features."""
 
-    rate: float = 1e-3
+    batch_crops: int = 16
+    """Those of them that are also cut out and seen alone."""
+
+    rate: float = 1.5e-3
     """Learning rate at its highest."""
 
     seed: int = 0
@@ -141,7 +144,7 @@ class TrainCityClip:
         from langocc.teachers.city_clip.evaluate import print_report, report
 
         training = {
-            "options": {key: str(value) for key, value in asdict(self).items()},
+            "options": {k: v for k, v in asdict(self).items() if k not in ("out", "device")},
             "device": _device_name(trainer.device),
             "torch": torch.__version__,
             "steps": trainer.step,

@@ -50,11 +50,13 @@ class Trainer:
     def train(self, workers: Workers, start: float, end: float) -> list[SceneViews]:
         """Steps until the time is up (monotonic seconds); returns the test scenes that were made.
 
+        The rate falls from when all views are there, at the latest from 45 % of the time.
+
         Raises:
             RuntimeError: no view could be rendered in that time.
         """
         tests: list[SceneViews] = []
-        begin = saved = told = None
+        begin = fall = saved = told = None  # times of the first step, of the rate's fall, ...
         losses: dict[str, Tensor] = {}
         with open(self.options.out / "log.jsonl", "w", encoding="utf-8") as log:
             while (now := time.monotonic()) < end or (self.step == 0 and not workers.is_done):
@@ -70,8 +72,9 @@ class Trainer:
                     continue
                 begin = begin or now
                 saved = saved or now
-                progress = (now - begin) / max(end - begin, 1.0)
-                losses = self.take_step(progress)
+                if fall is None and (workers.is_done or now - begin > 0.45 * (end - begin)):
+                    fall = now
+                losses = self.take_step(0.0 if fall is None else (now - fall) / (end - fall))
                 if told is None or now - told > 5:
                     told = now
                     self._log(log, now - start, losses)
@@ -89,7 +92,7 @@ class Trainer:
         return cast(CLIPModel, self.average.module)
 
     def take_step(self, progress: float) -> dict[str, Tensor]:
-        """One step at a part 0..1 of the training time; returns detached losses."""
+        """One step at a part 0..1 of the rate's fall; returns detached losses."""
         options = self.options
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate * _rate(progress, self.step)
@@ -110,7 +113,7 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()}
 
     def _losses(self, batch: RegionBatch) -> dict[str, Tensor]:
-        is_region, is_local = batch.is_region.flatten(), batch.is_local.flatten()
+        cut = min(self.options.batch_crops, batch.boxes.shape[1])
         side = PATCH_PX * int(torch.randint(6, 13, ()))
         scale = math.exp(float(torch.empty(()).uniform_(math.log(0.75), math.log(1.35))))
         stretch = math.exp(float(torch.empty(()).uniform_(-0.12, 0.12)))
@@ -122,17 +125,18 @@ class Trainer:
         factor = self.model.logit_scale.exp()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             texts = text_features(self.model, batch.tokens.flatten(0, 1))
-            crops = crop_features(self.model, cut_crops(batch, side))
+            crops = crop_features(self.model, cut_crops(batch, cut, side))
             regions = region_features(self.model, resized_views(batch, size), batch.boxes)
         is_true = caption_is_true(batch.true.flatten(0, 1), batch.said.flatten(0, 1), WORDS)
         losses = {}
         for name, images, used in (
-            ("crop", crops, is_region),
-            ("region", regions.flatten(0, 1), is_region & is_local),
+            ("crop", crops, batch.is_region[:, :cut]),
+            ("region", regions.flatten(0, 1), batch.is_local),
         ):
-            kept = used.nonzero()[:, 0]
+            place = torch.arange(len(is_true), device=self.device).view(batch.is_region.shape)
+            kept = place[:, : used.shape[1]][used]
             matrix = is_true[kept][:, kept]
-            losses[name] = caption_loss(images[kept], texts[kept], matrix, factor)
+            losses[name] = caption_loss(images[used.flatten()], texts[kept], matrix, factor)
         return losses
 
     def _log(self, log: TextIO, seconds: float, losses: dict[str, Tensor]) -> None:
@@ -151,6 +155,6 @@ class Trainer:
 
 
 def _rate(progress: float, step: int) -> float:
-    """Linear warm-up over 200 steps, half a cosine over the time, 1 % left at the end."""
+    """Linear warm-up over 200 steps, then held, then half a cosine down to 1 %."""
     cosine = 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
     return min(1.0, (step + 1) / 200) * (0.01 + 0.99 * cosine)

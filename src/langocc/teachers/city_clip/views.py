@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32, Int16, UInt8
 
-from langocc.geometry.rigid import Transform
 from langocc.teachers.city_clip.captions import caption
 from langocc.teachers.city_clip.lexicon import SKY, Kind, class_id, kind_of, lexicon
 from langocc.teachers.city_clip.regions import Region, View, choose_regions
@@ -65,6 +64,7 @@ class SceneViews:
         boxes: Left, top, right, bottom of each region as fractions of the picture.
         is_region: Whether the place holds a region.
         is_local: Whether the region is about one kind.
+        topic: Occ3D id of what each caption names first; training draws them about evenly.
         tokens: Token ids of each caption.
         said: Hashed words each caption claims.
         true: Hashed words that are true of each region.
@@ -77,6 +77,7 @@ class SceneViews:
     boxes: Float32[np.ndarray, "view region 4"]
     is_region: Bool[np.ndarray, "view region"]
     is_local: Bool[np.ndarray, "view region"]
+    topic: UInt8[np.ndarray, "view region"]
     tokens: Int16[np.ndarray, "view region caption token"]
     said: Int16[np.ndarray, "view region caption said"]
     true: Int16[np.ndarray, "view region true"]
@@ -111,34 +112,6 @@ def make_scene(task: SceneTask, make_views: ViewMaker) -> SceneViews:
     return SceneViews(**{**scene.__dict__, "classes": classes, "regions": kept})
 
 
-def city_views(task: SceneTask) -> list[View]:
-    """Pictures from the vehicle's cameras at random times of a drive, turned a little."""
-    from langocc.scenes.city.casting import Caster
-    from langocc.scenes.city.layout import build_world
-    from langocc.scenes.city.render import render_camera
-    from langocc.scenes.city.rig import cameras
-
-    world = build_world(task.seed, task.scene_index, 20.0)
-    caster = Caster(world)
-    kinds = tuple(dict.fromkeys([*(kind_of(thing) for thing in world.things), SKY]))
-    kind_of_thing = np.array([kinds.index(kind_of(t)) for t in world.things] + [len(kinds) - 1])
-    generator = np.random.default_rng([task.seed, task.scene_index, 0])
-    rig = cameras(task.width, task.height)
-    views = []
-    times_s = generator.uniform(0, world.duration_s, -(-task.views // len(rig)))
-    for index in range(task.views):
-        camera, time_s = rig[index % len(rig)], float(times_s[index // len(rig)])
-        intrinsics = camera.intrinsics.copy()
-        intrinsics[:2, :2] *= 1.0 if task.is_test else np.exp(generator.uniform(-0.25, 0.4))
-        world_from_cam = world.world_from_ego(time_s) @ camera.ego_from_cam
-        if not task.is_test:
-            world_from_cam = world_from_cam @ _turn(generator.uniform(-0.35, 0.35))
-        image = render_camera(caster, intrinsics, task.width, task.height, world_from_cam, time_s)
-        kind = kind_of_thing[image.thing].astype(np.int16)
-        views.append(View(image.rgb, image.thing, kind, image.depth_m, kinds))
-    return views
-
-
 def city_kinds(worlds: int = 2) -> tuple[Kind, ...]:
     """Kinds of things in the first training worlds, and the sky."""
     from langocc.scenes.city.layout import build_world
@@ -152,14 +125,6 @@ def word_index(word: str) -> int:
     return zlib.crc32(word.encode()) % WORDS
 
 
-def _turn(angle: float) -> Transform:
-    """A turn to the side in camera axes (y points down), radians."""
-    turned = np.eye(4)
-    c, s = np.cos(angle), np.sin(angle)
-    turned[0, 0], turned[0, 2], turned[2, 0], turned[2, 2] = c, s, -s, c
-    return turned
-
-
 def _empty(task: SceneTask, views: list[View]) -> SceneViews:
     places = (len(views), task.regions)
     return SceneViews(
@@ -167,6 +132,7 @@ def _empty(task: SceneTask, views: list[View]) -> SceneViews:
         boxes=np.zeros((*places, 4), np.float32),
         is_region=np.zeros(places, bool),
         is_local=np.zeros(places, bool),
+        topic=np.zeros(places, np.uint8),
         tokens=np.full((*places, task.captions, _TOKENS), -1, np.int16),
         said=np.full((*places, task.captions, _SAID), -1, np.int16),
         true=np.full((*places, _TRUE), -1, np.int16),
@@ -190,6 +156,7 @@ def _fill(
         scene.boxes[index, place] = np.array(region.box) / (width, height, width, height)
         scene.is_region[index, place] = True
         scene.is_local[index, place] = region.is_local
+        scene.topic[index, place] = class_id(view.kinds[region.spoken[0]])
         spoken = [view.kinds[k] for k in region.spoken]
         shown = {view.kinds[k] for k in (*region.shown, *region.spoken)}
         true = sorted({word_index(w) for kind in shown for w in words.true_words(kind)})
