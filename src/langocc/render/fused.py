@@ -7,14 +7,16 @@ have the precision of the head (bfloat16 under autocast).
 """
 
 from dataclasses import replace
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 
 from langocc.render.compositing import depth_at_maximum, expected_depth
 from langocc.render.config import RenderConfig
+from langocc.render.pointwise import apply_frugally
 from langocc.render.rendered import RenderedRays
-from langocc.render.rows import features_of_rays, gather_rows, unit_rows
+from langocc.render.rows import features_of_rays, unit_rows
 from langocc.render.sampling import edges_around
 from langocc.render.triton_rays import RaySpace, place, weigh
 from langocc.render.triton_rows import composite, number_rows
@@ -54,8 +56,12 @@ def render_fused(
     if volume.head is None or volume.variant != "language":
         return seen
     touched, numbered = number_rows(sparse)
-    inputs = gather_rows(volume.features.flatten(0, 3), touched)
-    rows, inverse = unit_rows(inputs, volume.head)
+    rows, inverse = apply_frugally(
+        partial(unit_rows, head=volume.head),
+        volume.features.flatten(0, 3),
+        volume.head.parameters(),
+        touched,
+    )
     composited = composite(rows, inverse, sparse.share, numbered)
     features = features_of_rays(*composited, volume.head.last)
     return replace(seen, features=features.unflatten(0, (batch, rays)))

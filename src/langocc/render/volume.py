@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is rendered: volumes on a box, and the head that gives them meaning."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -22,6 +23,10 @@ class VoxelHead(Protocol):
 
     def hidden(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape hidden"]:
         """Hidden features: everything before the last layer."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All weights, those of `last` included."""
         ...
 
     def __call__(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape out"]:

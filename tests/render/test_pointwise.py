@@ -1,0 +1,78 @@
+"""Frugal heads give the gradients that keeping everything would give."""
+
+from functools import partial
+
+import pytest
+import torch
+from scene import random_head
+
+from langocc.render import pointwise
+from langocc.render.rows import unit_rows
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointwise, "CHUNK_ROWS", 7)
+
+
+def answers(is_frugal: bool, index: torch.Tensor | None, used: torch.Tensor):
+    """Outputs, and gradients of the table and the head, when only some rows have a gradient."""
+    head = random_head(dtype=torch.float64)
+    table = torch.randn(40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    table.requires_grad_()
+    if is_frugal:
+        function = partial(unit_rows, head=head)
+        rows, inverse = pointwise.apply_frugally(function, table, head.parameters(), index)
+    else:
+        rows, inverse = unit_rows(table if index is None else table[index], head)
+    loss = (rows.square().sum(-1) * used).sum() + (inverse * used).sum()
+    return rows, inverse, *torch.autograd.grad(loss, [table, *head.parameters()])
+
+
+@pytest.mark.parametrize("index", [None, torch.tensor([3, 4, 9, 17, 18, 19, 20, 33, 39])])
+@pytest.mark.parametrize("share_used", [0.0, 0.4, 1.0])
+def test_same_gradients(index, share_used):
+    count = 40 if index is None else len(index)
+    used = (torch.arange(count) % 5 < 5 * share_used).double()
+    for frugal, kept in zip(answers(True, index, used), answers(False, index, used), strict=True):
+        torch.testing.assert_close(frugal, kept)
+
+
+def test_only_used_rows_are_recomputed():
+    head, seen = random_head(), []
+
+    def counted(rows):
+        seen.append(len(rows))
+        return (head(rows),)
+
+    table = torch.randn(40, 6, requires_grad=True)
+    (out,) = pointwise.apply_frugally(counted, table, head.parameters())
+    assert sum(seen) == 40
+    out[[2, 30]].sum().backward()
+    assert sum(seen) == 42
+
+
+def test_weights_get_gradients_under_autocast():
+    """A cast made for the forward pass must not be reused where gradients are wanted."""
+    head = random_head()
+    table = torch.randn(10, 6, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (out,) = pointwise.apply_frugally(lambda rows: (head(rows),), table, head.parameters())
+        both = out.float().sum() + head(table).float().sum()
+        both.backward()
+    assert out.dtype == torch.bfloat16
+    alone = random_head()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        alone(table.detach()).float().sum().backward()
+    for twice, once in zip(head.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(twice.grad, 2 * once.grad, rtol=2e-2, atol=2e-2)
+
+
+def test_no_rows():
+    head = random_head()
+    table = torch.randn(10, 6, requires_grad=True)
+    none = torch.zeros(0, dtype=torch.long)
+    (out,) = pointwise.apply_frugally(lambda r: (head(r),), table, head.parameters(), none)
+    assert out.shape == (0, 12)
+    out.sum().backward()
+    assert not table.grad.any()
