@@ -85,7 +85,7 @@ def test_memory_of_images_is_bounded_and_gives_the_same(drive):
 
 
 def test_normalisation_and_the_channel_quirk():
-    image = np.array([[[10, 100, 200]]], dtype=np.uint8)
+    image = torch.tensor([[[10, 100, 200]]], dtype=torch.uint8)
     plain = normalised(image, swap_rgb=False)
     expected = [(v - m) / s for v, m, s in zip((10, 100, 200), MEAN, STD, strict=True)]
     torch.testing.assert_close(plain.flatten(), torch.tensor(expected))

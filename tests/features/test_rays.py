@@ -1,12 +1,14 @@
 """Pixels of other times as rays of the key frame: recorded arrays and closed forms."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from langocc.features.rays import camera_intrinsics, cast_pixels, key_from_cameras
+from langocc.errors import DataError
+from langocc.features.rays import cast_pixels, scene_geometry
 from langocc.features.sources import project
 from langocc.geometry.rigid import invert_rigid, rigid_from_quaternion, transform_points
 from langocc.scenes.frame import Camera, Frame
@@ -48,7 +50,7 @@ def test_transforms_equal_the_recorded_ones(recorded):
     """Recorded in float32 at 1,700 m from the origin: 1.2e-4 m is half a step there."""
     arrays, results, frames = recorded
     key = frames[int(arrays["zero_index"][0])]
-    key_from_cam = key_from_cameras(key, frames)
+    key_from_cam = scene_geometry(frames).key_from_cam(int(arrays["zero_index"][0]), range(3))
     np.testing.assert_allclose(key_from_cam, arrays["cam2ego_lidar_t"], atol=2.5e-4)
     for index, info in enumerate(results["render_frames"]):
         ego_from_lidar = rigid_from_quaternion(
@@ -92,7 +94,7 @@ def test_projection_equals_the_recorded_one(recorded, scale, crop_top, name):
 def test_rays_and_their_order_equal_the_recorded_ones(recorded):
     """Depth filter first, then a permutation of the pool; intrinsics of the key frame."""
     arrays, _, frames = recorded
-    key = frames[int(arrays["zero_index"][0])]
+    key, geometry = int(arrays["zero_index"][0]), scene_geometry(frames)
     pixels = np.concatenate([arrays[f"ray_pixels_{t}"] for t in range(3)]).astype(np.float32)
     depths = np.concatenate([arrays[f"ray_depths_{t}"] for t in range(3)])
     cameras = np.concatenate([arrays[f"ray_cams_{t}"] for t in range(3)]).astype(np.int64)
@@ -104,8 +106,8 @@ def test_rays_and_their_order_equal_the_recorded_ones(recorded):
         pixels[drawn],
         times[drawn],
         cameras[drawn],
-        key_from_cameras(key, frames),
-        camera_intrinsics(key, frames, "key"),
+        geometry.key_from_cam(key, range(3)),
+        geometry.unprojected_by(key, range(3), "key"),
         arrays["ray_bda"].astype(np.float64),
     )
     expected = arrays["ray_dataset_cols0to23"]
@@ -120,7 +122,7 @@ def test_rays_and_their_order_equal_the_recorded_ones(recorded):
 def test_ray_through_a_projected_point_meets_it(drive):
     """project() and cast_pixels() are each other's inverse, across times and with a flip."""
     frames = drive.scenes["scene-a"]
-    key, other = frames[1], frames[4]
+    key, other, geometry = frames[1], frames[4], scene_geometry(frames)
     flip = np.diag([-1.0, 1.0, 1.0])
     points_key = np.random.default_rng(0).uniform((-20, -20, 0), (30, 20, 4), size=(300, 3))
     points_global = transform_points(key.global_from_ego, points_key)
@@ -134,8 +136,8 @@ def test_ray_through_a_projected_point_meets_it(drive):
             row_col[seen],
             np.zeros(count, dtype=np.int64),
             np.full(count, number),
-            key_from_cameras(key, [other]),
-            camera_intrinsics(key, [other], "own"),
+            geometry.key_from_cam(1, [4]),
+            geometry.unprojected_by(1, [4], "own"),
             flip,
         )
         np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1.0, rtol=1e-12)
@@ -146,20 +148,20 @@ def test_ray_through_a_projected_point_meets_it(drive):
 
 
 def test_intrinsics_quirk_takes_the_key_frames_matrices(drive):
-    key, *others = drive.scenes["scene-a"]
-    changed = [
-        Frame(
-            f.token,
-            f.scene,
-            f.timestamp_us,
-            {
-                n: Camera(**{**vars(c), "intrinsics": c.intrinsics * 2})
-                for n, c in f.cameras.items()
-            },
-            f.global_from_ego,
-        )
-        for f in others
-    ]
-    own = camera_intrinsics(key, changed, "own")
-    quirk = camera_intrinsics(key, changed, "key")
-    np.testing.assert_allclose(own, 2 * quirk)
+    frames = list(drive.scenes["scene-a"])
+    cameras = {
+        name: replace(camera, intrinsics=2 * camera.intrinsics)
+        for name, camera in frames[3].cameras.items()
+    }
+    geometry = scene_geometry([frames[0], replace(frames[3], cameras=cameras)])
+    own = geometry.unprojected_by(0, [0, 1], "own")
+    quirk = geometry.unprojected_by(0, [0, 1], "key")
+    np.testing.assert_array_equal(own[1], 2 * own[0])
+    np.testing.assert_array_equal(quirk, [own[0], own[0]])
+
+
+def test_frames_with_other_cameras_are_refused(drive):
+    frames = list(drive.scenes["scene-a"])
+    fewer = dict(list(frames[1].cameras.items())[:2])
+    with pytest.raises(DataError, match=r"scene-a-1: expected the cameras CAM_0, CAM_1, CAM_2"):
+        scene_geometry([frames[0], replace(frames[1], cameras=fewer)])

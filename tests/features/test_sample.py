@@ -15,7 +15,7 @@ from langocc.features.extract import extract_features
 from langocc.features.loader import TrainingSet, collate
 from langocc.features.pixels import SKY
 from langocc.features.prepare import prepare_rays
-from langocc.features.rays import camera_intrinsics, cast_pixels, key_from_cameras
+from langocc.features.rays import cast_pixels, scene_geometry
 from langocc.features.sample import SampleConfig, for_inference, load_sample
 from langocc.features.scene_writer import CodecConfig
 from langocc.features.sources import RayConfig
@@ -119,19 +119,18 @@ class TestRays:
         """Recomputed from the drawn rows with the same random state, row by row."""
         frames = drive.scenes["scene-a"]
         sample = load_sample(drive, store, "scene-a-1", SMALL, generator(3))
-        window = [frames[i] for i in window_indices(1, 5, 2)]
+        window, geometry = window_indices(1, 5, 2), scene_geometry(frames)
         shard = store.shard("scene-a")
-        rows, slots = draw_rows(shard, [f.token for f in window], 200, generator(3))
+        rows, slots = draw_rows(shard, [frames[i].token for i in window], 200, generator(3))
         assert sample.rays.origins.shape == (1, 200, 3)
-        key = frames[1]
         for ray in range(0, 200, 7):
             frame, camera = window[slots[ray]], int(rows["camera"][ray])
             origin, direction = cast_pixels(
                 rows["pixel"][ray : ray + 1],
                 np.zeros(1, int),
                 np.array([camera]),
-                key_from_cameras(key, [frame]),
-                camera_intrinsics(key, [frame], "own"),
+                geometry.key_from_cam(1, [frame]),
+                geometry.unprojected_by(1, [frame], "own"),
             )
             np.testing.assert_allclose(sample.rays.origins[0, ray], origin[0], atol=1e-5)
             np.testing.assert_allclose(sample.rays.directions[0, ray], direction[0], atol=1e-6)
@@ -239,8 +238,9 @@ class TestLoader:
         tokens = [frame.token for frame in drive.frames("train")]
         samples = TrainingSet(drive, store, config, tokens, seed=5)
         loader = DataLoader(samples, batch_size=2, num_workers=workers, collate_fn=collate)
-        expected = [samples[i] for i in range(len(samples))]
-        for batch, start in zip(loader, range(0, 6, 2), strict=True):
+        expected = [samples[i].to("cpu") for i in range(len(samples))]
+        for packed, start in zip(loader, range(0, 6, 2), strict=True):
+            batch = packed.to("cpu")
             assert batch.tokens == tuple(tokens[start : start + 2])
             for index in range(2):
                 one = expected[start + index]
@@ -251,7 +251,7 @@ class TestLoader:
     def test_another_epoch_draws_anew(self, drive, store):
         config = replace(SMALL, augment=PUBLISHED_RANGES)
         samples = TrainingSet(drive, store, config, ["scene-a-1", "scene-a-2"])
-        first, again, later = samples[0], samples[0], samples[2]
+        first, again, later = (samples[number].to("cpu") for number in (0, 0, 2))
         assert first.tokens == later.tokens
         assert torch.equal(first.images, again.images)
         assert not torch.equal(first.images, later.images)
@@ -278,7 +278,34 @@ class TestLoader:
             collate([with_rays, coloured])
         with pytest.raises(ValueError, match="at least one"):
             collate([])
-        assert isinstance(collate([without, without]), Batch)
+        both = collate([without, without])
+        assert isinstance(both, Batch)
+        assert both.images.shape[0] == 2
+
+    @pytest.mark.parametrize("codec", ["fp16", "int8", "pca-int8"])
+    def test_packed_and_plain_collation_agree(self, drive, tmp_path, codec):
+        """Scenes have codecs of their own, and a batch mixes scenes."""
+        store = make_store(drive, tmp_path, codec)
+        config = replace(SMALL, colours=True, unsure_weight=0.5, swap_rgb=True)
+        samples = TrainingSet(drive, store, config, ["scene-a-1", "scene-b-2"])
+        packed = collate([samples[0], samples[1]]).to("cpu")
+        plain = collate([samples[0].to("cpu"), samples[1].to("cpu")])
+        for part in ("images", "rig", "rays"):
+            one, other = getattr(packed, part), getattr(plain, part)
+            pairs = (
+                [(one, other)]
+                if part == "images"
+                else zip(vars(one).values(), vars(other).values(), strict=True)
+            )
+            for left, right in pairs:
+                assert torch.equal(left, right)
+
+    def test_packed_samples_travel_light(self, drive, store, tmp_path):
+        store = make_store(drive, tmp_path, "int8")
+        sample = TrainingSet(drive, store, SMALL, ["scene-a-1"])[0]
+        ready = sample.to("cpu")
+        assert sample.images.nbytes * 4 == ready.images.nbytes
+        assert sample.rays.codes.nbytes * 3.5 < ready.rays.features.nbytes
 
     @pytest.mark.parametrize(
         "values", [{"rays": -1}, {"frames": 0}, {"horizon": -1}, {"input_size": (0, 4)}]

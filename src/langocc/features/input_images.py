@@ -8,7 +8,6 @@ from collections import OrderedDict
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
@@ -106,16 +105,16 @@ def cut_input(
 
 
 def normalised(
-    images: UInt8[np.ndarray, "*images height width 3"], swap_rgb: bool
+    images: UInt8[Tensor, "*images height width 3"], swap_rgb: bool
 ) -> Float32[Tensor, "*images 3 height width"]:
-    """Network inputs of RGB images.
+    """Network inputs of RGB images, on their device.
 
     Args:
         images: RGB.
         swap_rgb: Published quirk: blue comes first, the constants stay in their order.
     """
     if swap_rgb:
-        images = images[..., ::-1]
-    planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3)))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-    return planes.float().sub_(mean).div_(std)
+        images = images.flip(-1)
+    planes = images.movedim(-1, -3).contiguous().float()
+    mean, std = (planes.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return planes.sub_(mean).div_(std)

@@ -2,27 +2,28 @@
 """Training samples for `torch.utils.data.DataLoader`, the same however many workers load them."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from langocc.batch import Batch
 from langocc.errors import DataError
 from langocc.features.input_images import ImageReader
+from langocc.features.packed import PackedBatch, collate_packed, joined_fields
 from langocc.features.pixels import generator_of
-from langocc.features.sample import SampleConfig, load_sample
+from langocc.features.rays import SceneGeometry
+from langocc.features.sample import SampleConfig, pack_sample
 from langocc.features.store import FeatureStore
 from langocc.geometry.rays import RayBatch
 from langocc.geometry.rig import CameraRig
 from langocc.scenes.dataset import Dataset
 
 
-class TrainingSet(TorchDataset[Batch]):
+class TrainingSet(TorchDataset[PackedBatch]):
     """Samples by number. Number `epoch * len(set) + i` is sample i as drawn in that epoch.
 
     A sample depends on (seed, number) alone: not on the worker, the order, or what came before.
+    It is still packed: `sample.to(device)` makes the `Batch` there.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class TrainingSet(TorchDataset[Batch]):
         self.dataset, self.store, self.config = dataset, store, config
         self.tokens, self.seed = list(tokens), seed
         self._reader = ImageReader(config.decode, config.cache_bytes)
+        self._geometries: dict[str, SceneGeometry] = {}
         if store is not None and config.rays:
             needed = {dataset.position(token)[0] for token in tokens}
             missing = sorted(scene for scene in needed if not store.has(scene))
@@ -56,40 +58,34 @@ class TrainingSet(TorchDataset[Batch]):
         """Key frames."""
         return len(self.tokens)
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> PackedBatch:
         """A batch of one."""
-        token = self.tokens[number % len(self.tokens)]
-        generator = generator_of("sample", self.seed, number)
-        return load_sample(self.dataset, self.store, token, self.config, generator, self._reader)
+        return pack_sample(
+            self.dataset,
+            self.store,
+            self.tokens[number % len(self.tokens)],
+            self.config,
+            generator_of("sample", self.seed, number),
+            self._reader,
+            self._geometries,
+        )
 
 
-def collate(samples: Sequence[Batch]) -> Batch:
-    """One batch of several.
+def collate(samples: Sequence[Batch] | Sequence[PackedBatch]) -> Batch | PackedBatch:
+    """One batch of several, packed if they are.
 
     Raises:
         ValueError: no samples, or some have rays (or a part of them) and others not.
     """
-    if not samples:
-        raise ValueError("collate: expected at least one sample, got none")
-    rays = [sample.rays for sample in samples]
-    with_rays = [part for part in rays if part is not None]
-    if with_rays and len(with_rays) < len(rays):
+    ready = [sample for sample in samples if isinstance(sample, Batch)]
+    if not ready:
+        return collate_packed([s for s in samples if isinstance(s, PackedBatch)])
+    rays = [sample.rays for sample in ready if sample.rays is not None]
+    if rays and len(rays) < len(ready):
         raise ValueError("collate: some samples have rays and others have none")
     return Batch(
-        images=torch.cat([sample.images for sample in samples]),
-        rig=CameraRig(**_joined([sample.rig for sample in samples])),
-        tokens=tuple(token for sample in samples for token in sample.tokens),
-        rays=RayBatch(**_joined(with_rays)) if with_rays else None,
+        images=torch.cat([sample.images for sample in ready]),
+        rig=CameraRig(**joined_fields([sample.rig for sample in ready])),
+        tokens=tuple(token for sample in ready for token in sample.tokens),
+        rays=RayBatch(**joined_fields(rays)) if rays else None,
     )
-
-
-def _joined(parts: Sequence[CameraRig] | Sequence[RayBatch]) -> dict[str, Tensor]:
-    """Each field's tensors along the batch; fields that are None in all parts are left out."""
-    joined = {}
-    for name in (f.name for f in fields(parts[0])):
-        values = [value for part in parts if (value := getattr(part, name)) is not None]
-        if values and len(values) < len(parts):
-            raise ValueError(f"collate: some samples have {name} and others have none")
-        if values:
-            joined[name] = torch.cat(values)
-    return joined

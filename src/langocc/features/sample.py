@@ -10,9 +10,10 @@ from torch import Tensor
 
 from langocc.batch import Batch
 from langocc.errors import ConfigError, DataError
-from langocc.features.input_images import Decode, ImageReader, cut_input, normalised
-from langocc.features.pixels import HIT, SKY
-from langocc.features.rays import Intrinsics, camera_intrinsics, cast_pixels, key_from_cameras
+from langocc.features.input_images import Decode, ImageReader, cut_input
+from langocc.features.packed import PackedBatch, PackedRays
+from langocc.features.rays import Intrinsics, SceneGeometry, cast_pixels, scene_geometry
+from langocc.features.shard import Shard
 from langocc.features.store import FeatureStore
 from langocc.features.window import draw_rows, window_indices
 from langocc.geometry.augment import (
@@ -23,7 +24,6 @@ from langocc.geometry.augment import (
     draw_image_augmentation,
     plain_image_augmentation,
 )
-from langocc.geometry.rays import RayBatch
 from langocc.geometry.rig import CameraRig
 from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
@@ -91,6 +91,19 @@ def load_sample(
     generator: np.random.Generator,
     reader: ImageReader | None = None,
 ) -> Batch:
+    """A batch of one on the CPU, unpacked; arguments and errors as of `pack_sample`."""
+    return pack_sample(dataset, store, token, config, generator, reader).to("cpu")
+
+
+def pack_sample(
+    dataset: Dataset,
+    store: FeatureStore | None,
+    token: str,
+    config: SampleConfig,
+    generator: np.random.Generator,
+    reader: ImageReader | None = None,
+    geometries: dict[str, SceneGeometry] | None = None,
+) -> PackedBatch:
     """A batch of one. The same arguments and state of `generator` give the same sample.
 
     Args:
@@ -100,9 +113,11 @@ def load_sample(
         config: What the sample holds.
         generator: Of all draws: augmentation, then rays.
         reader: Reads images, and may keep some; None: one made for this call.
+        geometries: Scenes whose poses were gathered before; this one is added.
 
     Raises:
         DataError: a file is missing or damaged, or no frame of the window has any ray.
+        ConfigError: rays are asked for without a store.
     """
     scene, key_index = dataset.position(token)
     frames = dataset.scenes[scene]
@@ -112,14 +127,22 @@ def load_sample(
         frames[key_index - past] if past <= key_index else key for past in range(config.frames)
     ]
     augmentations, augmented_from_ego = _draw_augmentation(key, config, generator)
+    rays = None
+    if config.rays:
+        if store is None:
+            raise ConfigError("sample: rays are asked for, but there is no store to read them from")
+        geometries = {} if geometries is None else geometries
+        if scene not in geometries:
+            geometries[scene] = scene_geometry(frames)
+        shard, geometry = store.shard(scene), geometries[scene]
+        rays = _rays(shard, geometry, key_index, config, augmented_from_ego, generator)
     reader = reader or ImageReader(config.decode)
-    return Batch(
+    return PackedBatch(
         images=_input_images(shown, augmentations, config, reader)[None],
+        swap_rgb=config.swap_rgb,
         rig=_rig(key, shown, augmentations, augmented_from_ego),
         tokens=(token,),
-        rays=None
-        if config.rays == 0
-        else _rays(store, scene, key_index, frames, config, augmented_from_ego, generator),
+        rays=rays,
     )
 
 
@@ -142,7 +165,7 @@ def _input_images(
     config: SampleConfig,
     reader: ImageReader,
 ) -> Tensor:
-    """[frame, cam, 3, height, width]; a frame that stands in for another is cut only once."""
+    """[frame, cam, height, width, 3]; a frame that stands in for another is cut only once."""
     width, height = config.input_size
     cut = np.empty((len(shown), len(augmentations), height, width, 3), dtype=np.uint8)
     first_of = {}
@@ -155,7 +178,7 @@ def _input_images(
         ):
             pixels = reader.read(camera, _largest_resize(drawn, config))
             cut[index, cam] = cut_input(pixels, drawn)
-    return normalised(cut, config.swap_rgb)
+    return torch.from_numpy(cut)
 
 
 def _largest_resize(drawn: ImageAugmentation, config: SampleConfig) -> tuple[int, int]:
@@ -190,48 +213,38 @@ def _rig(
 
 
 def _rays(
-    store: FeatureStore | None,
-    scene: str,
-    key_index: int,
-    frames: Sequence[Frame],
+    shard: Shard,
+    geometry: SceneGeometry,
+    key: int,
     config: SampleConfig,
     augmented_from_ego: np.ndarray,
     generator: np.random.Generator,
-) -> RayBatch:
-    if store is None:
-        raise ConfigError("sample: rays are asked for, but there is no store to read them from")
-    shard = store.shard(scene)
-    window = [frames[index] for index in window_indices(key_index, len(frames), config.horizon)]
-    rows, slots = draw_rows(shard, [frame.token for frame in window], config.rays, generator)
+) -> PackedRays:
+    window = window_indices(key, len(geometry.tokens), config.horizon)
+    tokens = [geometry.tokens[index] for index in window]
+    rows, slots = draw_rows(shard, tokens, config.rays, generator)
     if len(rows) < config.rays:
         raise DataError(
-            f"{shard.path}: no rays in the {len(window)} frames around {frames[key_index].token}"
+            f"{shard.path}: no rays in the {len(window)} frames around {geometry.tokens[key]}"
         )
-    key = frames[key_index]
     origins, directions = cast_pixels(
         rows["pixel"],
         slots,
         rows["camera"].astype(np.int64),
-        key_from_cameras(key, window),
-        camera_intrinsics(key, window, config.intrinsics),
+        geometry.key_from_cam(key, window),
+        geometry.unprojected_by(key, window, config.intrinsics),
         augmented_from_ego,
     )
-    flags = torch.from_numpy(rows["flags"].copy())
-    is_sky, is_hit = (flags & SKY) > 0, (flags & HIT) > 0
-    features = colours = weights = None
-    if config.features:
-        features = shard.codec.decode(torch.from_numpy(np.ascontiguousarray(rows["code"])))
-        features[is_sky] = 0.0
-    if config.colours:
-        colours = torch.from_numpy(rows["rgb"].astype(np.float32) / 255)
-    if config.unsure_weight != 1:
-        weights = torch.where(is_sky | is_hit, 1.0, config.unsure_weight)
-    return RayBatch(
+
+    def column(name: str) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(rows[name]))[None]
+
+    return PackedRays(
         origins=torch.from_numpy(origins.astype(np.float32))[None],
         directions=torch.from_numpy(directions.astype(np.float32))[None],
-        features=None if features is None else features[None],
-        rgb=None if colours is None else colours[None],
-        is_sky=is_sky[None],
-        is_hit=is_hit[None],
-        weights=None if weights is None else weights[None],
+        flags=column("flags"),
+        codes=column("code") if config.features else None,
+        codecs=(shard.codec,),
+        rgb=column("rgb") if config.colours else None,
+        unsure_weight=config.unsure_weight,
     )

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from langocc.batch import Batch
 from langocc.errors import LangOccError
 from langocc.features.loader import collate
+from langocc.features.packed import PackedBatch
 from langocc.model.langocc import LangOcc
 from langocc.provenance import software
 from langocc.render.objective import Objective, objective
@@ -71,8 +72,8 @@ class Samples(Protocol):
         """Samples of an epoch."""
         ...
 
-    def __getitem__(self, number: int) -> Batch:
-        """One sample."""
+    def __getitem__(self, number: int) -> Batch | PackedBatch:
+        """One sample, perhaps still packed."""
         ...
 
 
@@ -175,7 +176,7 @@ class Training:
                     raise KeyboardInterrupt
                 started = time.perf_counter()
 
-    def _loader(self) -> DataLoader[Batch]:
+    def _loader(self) -> DataLoader[Batch | PackedBatch]:
         config = self.config
         numbers = [
             batch_numbers(len(self.samples), config.batch_size, config.seed, step)
