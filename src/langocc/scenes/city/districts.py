@@ -145,7 +145,7 @@ DISTRICTS = (
         (0.0,),
         0.5,
         0.4,
-        ("townhouse", "townhouse", "shop", "church"),
+        ("townhouse",) * 6 + ("shop", "shop", "church"),
         (0.2, 0.8),
         (0.0, 1.0),
         (3, 5),

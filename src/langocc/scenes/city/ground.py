@@ -115,6 +115,8 @@ def _slab(relief: Relief, road: Road, strip: Strip, others: list[Road], is_main:
     for piece in pieces:
         tops += [piece[[0, i, i + 1]] for i in range(1, len(piece) - 1)]
         after = np.roll(piece, -1, axis=0)
+        is_open = ~(np.isin(piece[:, 3], along) & (piece[:, 3] == after[:, 3]))
+        piece, after = piece[is_open], after[is_open]  # not where the next piece joins
         low, low_after = piece - [0, 0, 0.4, 0, 0.4], after - [0, 0, 0.4, 0, 0.4]
         walls += [*np.stack([low, low_after, after], 1), *np.stack([low, after, piece], 1)]
     every = np.array(tops + walls)
@@ -287,6 +289,9 @@ def _land(
     around = [corners[:-1, :-1], corners[1:, :-1], corners[1:, 1:], corners[:-1, 1:]]
     cells = np.stack(around, axis=2).reshape(-1, 4, 3)
     kinds = [land, "grass" if land != "grass" else "dirt"]
+    is_hidden = network.covers(xy.reshape(-1, 2), 2.0).reshape(xy.shape[:2])
+    is_hidden = is_hidden[:-1] & is_hidden[1:]
+    cells = cells[~(is_hidden[:, :-1] & is_hidden[:, 1:]).ravel()]
     patch = Relief.drawn(generator, 1.0)
     field = patch.height(cells[:, 0, :2] * 3.0)
     is_other = field > np.quantile(field, 0.85)
@@ -294,7 +299,7 @@ def _land(
         category, noun, colour, material, texture = _LAND[kind]
         thing = stage.add_thing(Thing(category, noun, colour, material))
         albedo = {"grass": _grass(generator), "dirt": (0.2, 0.14, 0.09)}.get(
-            kind, 0.9 * COLOURS["sand"] if kind == "paving" else (0.27, 0.26, 0.25)
+            kind, 0.55 * COLOURS["sand"] if kind == "paving" else (0.27, 0.26, 0.25)
         )
         part = cells[chosen]
         stage.static.append(quads(part, part[..., :2], Paint(albedo, TEXTURE[texture], thing)))

@@ -8,7 +8,7 @@ from langocc.scenes.city.districts import District
 from langocc.scenes.city.ground import KERB_M, LAND_M, arms, open_stretches
 from langocc.scenes.city.materials.palette import shade
 from langocc.scenes.city.materials.textures import TEXTURE
-from langocc.scenes.city.objects import buildings, plants, street
+from langocc.scenes.city.objects import buildings, furniture, landmarks, plants, posts
 from langocc.scenes.city.objects.common import fixture
 from langocc.scenes.city.roads import Network, Road
 from langocc.scenes.city.solids import Paint, prism
@@ -119,7 +119,7 @@ def _front(
         model = (
             plants.hedge(generator, long, float(generator.uniform(0.7, 1.5)))
             if choice < 0.3
-            else street.fence(generator, long)
+            else furniture.fence(generator, long)
         )
         ends = road.axis.at(
             np.array([along - long / 2, along + long / 2]), side * (road.edge_m + 0.7)
@@ -148,8 +148,8 @@ def _kerbside(
 ) -> None:
     """Lamps, street trees and furniture along a kerb."""
     inset = 0.55 if road.verge_m == 0 else road.verge_m / 2
-    lamp = street.old_lamp if district.name in ("old town", "park") else street.street_lamp
-    pole = street.power_pole if district.name == "residential" else lamp
+    lamp = posts.old_lamp if district.name in ("old town", "park") else posts.street_lamp
+    pole = posts.power_pole if district.name == "residential" else lamp
     species = grove[str(generator.choice(district.trees))]
     for low, high in open_stretches(network, road, 8.0):
         for start in np.arange(low + generator.uniform(2, 20), high, 27.0):
@@ -169,8 +169,8 @@ def _kerbside(
             along += district.tree_gap_m * generator.uniform(0.7, 1.5)
         along = low + generator.uniform(2, 15)
         while along < high:
-            noun = str(generator.choice(list(street.SIDEWALK_MAKERS)))
-            model = street.SIDEWALK_MAKERS[noun](generator)
+            noun = str(generator.choice(list(furniture.SIDEWALK_MAKERS)))
+            model = furniture.SIDEWALK_MAKERS[noun](generator)
             _kerb_thing(stage, road, side, along, inset + 0.1, model, near, 1.2)
             along += generator.uniform(6, 26) * (1.0 if district.walkers > 2 else 1.8)
 
@@ -208,9 +208,9 @@ def _signals(stage: Stage, network: Network, generator: np.random.Generator) -> 
             xy = road.axis.at(spot, sign * (road.half_m + 0.55))[0]
             yaw = float(road.axis.heading(spot)[0]) + (0.0 if sign > 0 else np.pi)
             if junction.has_lights:
-                stage.stand(street.traffic_light(generator), xy, yaw, KERB_M)
+                stage.stand(posts.traffic_light(generator), xy, yaw, KERB_M)
             elif road is not network.main:
-                stage.stand(street.stop_sign(generator), xy, yaw, KERB_M)
+                stage.stand(posts.stop_sign(generator), xy, yaw, KERB_M)
             stage.take(xy, 0.6)
 
 
@@ -223,7 +223,7 @@ def _squares(
     generator: np.random.Generator,
 ) -> None:
     """A few memorable things beside the street."""
-    for noun in generator.permutation(list(street.SQUARE_MAKERS))[:4]:
+    for noun in generator.permutation(list(landmarks.SQUARE_MAKERS))[:4]:
         for _ in range(12):
             point = way[int(generator.integers(len(way)))]
             spot = point + generator.uniform(-38, 38, 2)
@@ -237,7 +237,7 @@ def _squares(
                 yaw = float(road.axis.heading(along)[0]) - np.sign(left[0]) * np.pi / 2
                 stage.blocks.append(Block(spot, (room, room), yaw))
                 turn = np.pi / 3 * np.sign(left[0]) if noun == "billboard" else 0.0
-                stage.stand(street.SQUARE_MAKERS[str(noun)](generator), spot, yaw + turn, LAND_M)
+                stage.stand(landmarks.SQUARE_MAKERS[str(noun)](generator), spot, yaw + turn, LAND_M)
                 break
 
 

@@ -90,6 +90,15 @@ class Network:
             gaps.append(np.hypot(np.abs(left), beyond) - road.edge_m)
         return np.min(gaps, axis=0)
 
+    def covers(self, points: np.ndarray, margin_m: float) -> np.ndarray:
+        """Whether points lie on a road or its sidewalks, this far within the outer edge."""
+        covered = np.zeros(len(points), bool)
+        for road in self.roads:
+            along, left = road.axis.project(points)
+            is_beside = (along > 0) & (along < road.axis.length_m)
+            covered |= is_beside & (np.abs(left) < road.edge_m - margin_m)
+        return covered
+
 
 def draw_network(
     generator: np.random.Generator, district: District, length_m: float, turn: str

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Buildings: towers, offices, apartment houses, shops, houses, halls, churches.
 
-A building's front looks along +x; its footprint is centred on the origin. Walls are whole numbers
-of window bays wide and of floors high, so that windows are never cut.
+A building's front looks along +x; its footprint is centred on the origin.
 """
 
 from collections.abc import Callable
@@ -12,144 +11,27 @@ import numpy as np
 
 from langocc.scenes.city.materials.palette import shade
 from langocc.scenes.city.materials.textures import BAY_M, FLOOR_M, TEXTURE
-from langocc.scenes.city.objects.common import DARK, GLASS, STEEL, fixture, paint
+from langocc.scenes.city.objects.common import GLASS, STEEL, fixture, paint
+from langocc.scenes.city.objects.facades import (
+    bays,
+    door_at,
+    flat_roof,
+    foundation,
+    gable,
+    rectangle,
+    shop_floor,
+    wall_paint,
+)
 from langocc.scenes.city.solids import Number, Paint, bar, box, cylinder, prism, quads, triangles
 from langocc.scenes.city.stage import Model
-from langocc.scenes.city.world import Mesh
 
-_WALLS = {
-    "brick": ("red", "dark red", "brown", "terracotta", "ochre"),
-    "plaster": ("white", "cream", "beige", "yellow", "pink", "light blue", "orange", "light green",
-                "grey", "terracotta"),
-    "stone": ("beige", "sand", "grey", "cream"),
-    "panel": ("grey", "white", "silver", "dark grey"),
-    "siding": ("white", "light blue", "blue", "green", "yellow", "red", "grey", "cream"),
-}  # fmt: skip
 Maker = Callable[[np.random.Generator, float, int], Model]
-
-
-def _rectangle(depth_m: Number, width_m: Number, x: Number = 0.0, y: Number = 0.0) -> np.ndarray:
-    return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [depth_m / 2, width_m / 2] + [x, y]
-
-
-def _bays(length_m: Number, least: int = 2) -> float:
-    return max(least, round(length_m / BAY_M)) * BAY_M
-
-
-def _wall(
-    generator: np.random.Generator, material: str, suffix: str, colour: str = ""
-) -> tuple[str, Paint]:
-    """A wall colour and its paint with windows, started at a random bay."""
-    colour = colour or str(generator.choice(_WALLS[material]))
-    offset = generator.integers(0, 4, 2) * [BAY_M, FLOOR_M]
-    texture = TEXTURE[f"{material} {suffix}".strip()]
-    albedo = shade(colour, generator)
-    albedo = 0.72 * albedo + 0.28 * albedo.mean()  # weathered
-    return colour, Paint(albedo, texture, 0, (float(offset[0]), float(offset[1])))
-
-
-def _foundation(depth_m: Number, width_m: Number) -> Mesh:
-    """Reaches below the ground, for slopes."""
-    return prism(_rectangle(depth_m, width_m), -2.5, 0.0, paint("grey", "concrete"))
-
-
-def _flat_roof(
-    depth_m: Number, width_m: Number, height_m: Number, generator: np.random.Generator
-) -> list[Mesh]:
-    """A parapet, a gravel roof, machinery."""
-    edge, gravel = paint("grey", "concrete"), paint("dark grey", "gravel")
-    parts = []
-    for x, y, dx, dy in (
-        (depth_m / 2, 0, 0.35, width_m + 0.3),
-        (-depth_m / 2, 0, 0.35, width_m + 0.3),
-        (0, width_m / 2, depth_m + 0.3, 0.35),
-        (0, -width_m / 2, depth_m + 0.3, 0.35),
-    ):
-        parts.append(box((dx, dy, 0.7), edge, (x, y, height_m - 0.1)))
-    for _ in range(int(generator.integers(1, 4))):
-        size = generator.uniform([1.5, 1.5, 1.0], [0.35 * depth_m, 0.35 * width_m, 2.8])
-        at = generator.uniform(-0.28, 0.28, 2) * [depth_m, width_m]
-        parts.append(box(size, paint("silver", "corrugated"), (*at, height_m)))
-    parts.append(box((depth_m - 0.2, width_m - 0.2, 0.02), gravel, (0, 0, height_m)))
-    return parts
-
-
-def gable(
-    depth_m: Number, width_m: Number, height_m: Number, rise_m: Number, roof: Paint, wall: Paint
-) -> list[Mesh]:
-    """A pitched roof with its ridge along y, overhanging, and the two gable walls."""
-    over = 0.45
-    x, y = depth_m / 2 + over, width_m / 2 + over
-    drop = height_m - over * rise_m / (depth_m / 2)
-    top = height_m + rise_m
-    slope = float(np.hypot(x, top - drop))
-    planes = np.array(
-        [
-            [[x, -y, drop], [x, y, drop], [0, y, top], [0, -y, top]],
-            [[-x, y, drop], [-x, -y, drop], [0, -y, top], [0, y, top]],
-        ]
-    )
-    uv = np.array([[[0, 0], [2 * y, 0], [2 * y, slope], [0, slope]]] * 2)
-    under = planes - [0, 0, 0.14]
-    half, flat = depth_m / 2, replace(wall, texture=TEXTURE["plaster"])
-    ends = [
-        [
-            [-half, s * width_m / 2, height_m],
-            [half, s * width_m / 2, height_m],
-            [0, s * width_m / 2, top],
-        ]
-        for s in (-1, 1)
-    ]
-    ends = np.array(ends)
-    return [
-        quads(planes, uv, roof),
-        quads(under, uv, DARK),
-        triangles(ends, ends[..., [0, 2]], flat),
-    ]
-
-
-def _door(
-    generator: np.random.Generator, depth_m: Number, y: Number, wide: Number = 1.1
-) -> list[Mesh]:
-    coat = paint(
-        shade(str(generator.choice(["brown", "dark green", "red", "blue", "white"])), generator)
-    )
-    return [
-        box((0.12, wide + 0.3, 2.4), paint("white"), (depth_m / 2, y, 0)),
-        box((0.16, wide, 2.2), coat, (depth_m / 2, y, 0)),
-        box((1.0, wide + 0.6, 0.16), paint("grey", "concrete"), (depth_m / 2 + 0.5, y, 0)),
-    ]
-
-
-def _shop_floor(
-    generator: np.random.Generator, depth_m: Number, width_m: Number, tall: Number = 4.0
-) -> list[Mesh]:
-    """A glazed ground floor with a sign and perhaps awnings."""
-    front = paint(
-        shade(str(generator.choice(["dark grey", "beige", "dark green", "white"])), generator),
-        "shop front",
-    )
-    parts = [prism(_rectangle(depth_m, width_m), 0.0, tall, front)]
-    colour = str(generator.choice(["red", "blue", "green", "yellow", "orange", "white", "purple"]))
-    sign = paint(shade(colour, generator))
-    parts.append(box((0.2, 0.6 * width_m, 0.6), sign, (depth_m / 2 + 0.05, 0, tall - 0.95)))
-    if generator.random() < 0.6:
-        stripe = paint(
-            shade(str(generator.choice(["red", "green", "blue", "orange"])), generator),
-            "warning stripes",
-        )
-        x, y = depth_m / 2, 0.42 * width_m
-        awning = np.array([[[x, -y, 2.95], [x, y, 2.95], [x + 1.3, y, 2.45], [x + 1.3, -y, 2.45]]])
-        parts.append(
-            quads(awning, np.array([[[0, 0], [2 * y, 0], [2 * y, 0.01], [0, 0.01]]]), stripe)
-        )
-    return parts
 
 
 def tower(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A high-rise of glass or panels over a glazed ground floor."""
     material = str(generator.choice(["glass", "panel", "stone"]))
-    width, depth = _bays(width_m, 4), _bays(generator.uniform(15, 24))
+    width, depth = bays(width_m, 4), bays(generator.uniform(15, 24))
     if material == "glass":
         colour = str(generator.choice(["blue", "grey", "turquoise"]))
         wall = Paint(
@@ -159,15 +41,15 @@ def tower(generator: np.random.Generator, width_m: Number, floors: int) -> Model
             (float(generator.integers(4) * BAY_M), 0),
         )
     else:
-        colour, wall = _wall(generator, material, "windows")
+        colour, wall = wall_paint(generator, material, "windows")
     floors = max(6, floors)
     top = 4 + floors * FLOOR_M
-    parts = [_foundation(depth, width), *_shop_floor(generator, depth, width)]
+    parts = [foundation(depth, width), *shop_floor(generator, depth, width)]
     step = int(floors * generator.uniform(0.5, 0.9))
     middle = 4 + step * FLOOR_M
-    parts.append(prism(_rectangle(depth, width), 4, middle, wall, paint("grey", "gravel")))
-    parts.append(prism(_rectangle(depth - 2 * BAY_M, width - 2 * BAY_M), middle, top, wall))
-    parts += _flat_roof(depth - 2 * BAY_M, width - 2 * BAY_M, top, generator)
+    parts.append(prism(rectangle(depth, width), 4, middle, wall, paint("grey", "gravel")))
+    parts.append(prism(rectangle(depth - 2 * BAY_M, width - 2 * BAY_M), middle, top, wall))
+    parts += flat_roof(depth - 2 * BAY_M, width - 2 * BAY_M, top, generator)
     parts.append(bar((0, 0, top), (0, 0, top + 7), 0.1, STEEL))
     noun = "glass tower" if material == "glass" else "office tower"
     return fixture(noun, colour, "glass" if material == "glass" else "concrete", parts)
@@ -175,11 +57,11 @@ def tower(generator: np.random.Generator, width_m: Number, floors: int) -> Model
 
 def office(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """An office block with ribbons of windows."""
-    width, depth = _bays(width_m), _bays(generator.uniform(12, 18))
-    colour, wall = _wall(generator, "panel", "windows")
+    width, depth = bays(width_m), bays(generator.uniform(12, 18))
+    colour, wall = wall_paint(generator, "panel", "windows")
     top = max(2, floors) * FLOOR_M
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), 0, top, wall)]
-    parts += _flat_roof(depth, width, top, generator)
+    parts = [foundation(depth, width), prism(rectangle(depth, width), 0, top, wall)]
+    parts += flat_roof(depth, width, top, generator)
     canopy = paint(shade("dark grey", generator))
     parts.append(box((2.4, 4.0, 0.25), canopy, (depth / 2 + 1.2, 0, 3.0)))
     parts.append(box((0.1, 2.6, 2.6), GLASS, (depth / 2 + 0.02, 0, 0)))
@@ -189,18 +71,18 @@ def office(generator: np.random.Generator, width_m: Number, floors: int) -> Mode
 def apartment(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """An apartment house with balconies and a cornice, often with shops below."""
     material = str(generator.choice(["brick", "plaster", "plaster", "stone"]))
-    width, depth = _bays(width_m), _bays(generator.uniform(10, 15))
-    colour, wall = _wall(generator, material, "windows")
+    width, depth = bays(width_m), bays(generator.uniform(10, 15))
+    colour, wall = wall_paint(generator, material, "windows")
     floors = max(3, min(floors, 8))
     has_shop = generator.random() < 0.5
     low = 4.0 if has_shop else 0.0
     top = low + floors * FLOOR_M
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), low, top, wall)]
-    parts += _shop_floor(generator, depth, width) if has_shop else _door(generator, depth, 0.0)
+    parts = [foundation(depth, width), prism(rectangle(depth, width), low, top, wall)]
+    parts += shop_floor(generator, depth, width) if has_shop else door_at(generator, depth, 0.0)
     parts.append(
         box((depth + 0.5, width + 0.5, 0.35), paint("cream", "plaster"), (0, 0, top - 0.35))
     )
-    parts += _flat_roof(depth, width, top, generator)
+    parts += flat_roof(depth, width, top, generator)
     if generator.random() < 0.7:
         rail = paint(
             shade(str(generator.choice(["dark grey", "white", "green"])), generator), "corrugated"
@@ -221,31 +103,31 @@ def apartment(generator: np.random.Generator, width_m: Number, floors: int) -> M
 
 def shop(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A low shop with flats above."""
-    width, depth = _bays(width_m), _bays(generator.uniform(9, 14))
+    width, depth = bays(width_m), bays(generator.uniform(9, 14))
     material = str(generator.choice(["brick", "plaster"]))
-    colour, wall = _wall(generator, material, "windows")
+    colour, wall = wall_paint(generator, material, "windows")
     top = 4 + int(generator.integers(0, 3)) * FLOOR_M
-    parts = [_foundation(depth, width), *_shop_floor(generator, depth, width)]
+    parts = [foundation(depth, width), *shop_floor(generator, depth, width)]
     if top > 4:
-        parts.append(prism(_rectangle(depth, width), 4, top, wall))
-    parts += _flat_roof(depth, width, top, generator)
+        parts.append(prism(rectangle(depth, width), 4, top, wall))
+    parts += flat_roof(depth, width, top, generator)
     noun = str(generator.choice(["shop", "restaurant", "supermarket", "bakery", "cafe"]))
     return fixture(noun, colour, material, parts)
 
 
 def townhouse(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A narrow old house with a steep roof."""
-    width, depth = _bays(min(width_m, 11)), _bays(generator.uniform(9, 12))
+    width, depth = bays(min(width_m, 11)), bays(generator.uniform(9, 12))
     material = str(generator.choice(["plaster", "plaster", "brick", "stone"]))
-    colour, wall = _wall(generator, material, "windows")
+    colour, wall = wall_paint(generator, material, "windows")
     top = max(2, min(floors, 5)) * FLOOR_M
     roof = paint(
         shade(str(generator.choice(["terracotta", "dark red", "dark grey"])), generator),
         "roof tiles",
     )
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), 0, top, wall)]
+    parts = [foundation(depth, width), prism(rectangle(depth, width), 0, top, wall)]
     parts += gable(depth, width, top, generator.uniform(2.5, 4.2), roof, wall)
-    parts += _door(generator, depth, float(generator.choice([-1.5, 1.5])))
+    parts += door_at(generator, depth, float(generator.choice([-1.5, 1.5])))
     parts.append(box((0.7, 0.7, 3.2), paint("dark red", "brick"), (-1.5, width * 0.3, top)))
     for y in np.arange(-width / 2 + 2, width / 2 - 1, 3.2):
         parts.append(
@@ -257,9 +139,9 @@ def townhouse(generator: np.random.Generator, width_m: Number, floors: int) -> M
 
 def house(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A family house: one or two floors, a pitched roof, a porch, a chimney, a garage."""
-    width, depth = _bays(min(width_m, 13), 3), _bays(generator.uniform(8, 11))
+    width, depth = bays(min(width_m, 13), 3), bays(generator.uniform(8, 11))
     material = str(generator.choice(["siding", "siding", "plaster", "brick"]))
-    colour, wall = _wall(generator, material, "house")
+    colour, wall = wall_paint(generator, material, "house")
     top = float(generator.integers(1, 3)) * FLOOR_M
     roof = paint(
         shade(
@@ -268,10 +150,10 @@ def house(generator: np.random.Generator, width_m: Number, floors: int) -> Model
         ),
         "roof tiles",
     )
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), 0, top, wall)]
+    parts = [foundation(depth, width), prism(rectangle(depth, width), 0, top, wall)]
     parts += gable(depth, width, top, generator.uniform(1.8, 3.2), roof, wall)
     y = float(generator.uniform(-0.2, 0.2)) * width
-    parts += _door(generator, depth, y)
+    parts += door_at(generator, depth, y)
     if generator.random() < 0.6:
         white = paint("white")
         x = depth / 2 + 1.1
@@ -281,7 +163,7 @@ def house(generator: np.random.Generator, width_m: Number, floors: int) -> Model
         side = width / 2 + 1.9
         parts.append(
             prism(
-                _rectangle(5.5, 3.8, 0.5, side),
+                rectangle(5.5, 3.8, 0.5, side),
                 -1.5,
                 2.7,
                 replace(wall, texture=TEXTURE["plaster"]),
@@ -295,17 +177,17 @@ def house(generator: np.random.Generator, width_m: Number, floors: int) -> Model
 
 def villa(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A large plastered house with columns."""
-    width, depth = _bays(min(width_m, 18), 4), _bays(12)
-    colour, wall = _wall(
+    width, depth = bays(min(width_m, 18), 4), bays(12)
+    colour, wall = wall_paint(
         generator, "plaster", "house", str(generator.choice(["white", "cream", "yellow", "pink"]))
     )
     top = 2 * FLOOR_M
     roof = paint(
         shade(str(generator.choice(["terracotta", "dark grey", "green"])), generator), "roof tiles"
     )
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), 0, top, wall)]
+    parts = [foundation(depth, width), prism(rectangle(depth, width), 0, top, wall)]
     parts += gable(depth, width, top, 2.4, roof, wall)
-    parts += _door(generator, depth, 0.0, 1.6)
+    parts += door_at(generator, depth, 0.0, 1.6)
     column = paint("white", "plaster")
     parts += [cylinder(0.25, 5.0, column, (depth / 2 + 1.8, y, 0), 10) for y in (-3, -1.2, 1.2, 3)]
     parts.append(box((2.6, 7.2, 0.6), column, (depth / 2 + 1.2, 0, 5.0)))
@@ -314,11 +196,11 @@ def villa(generator: np.random.Generator, width_m: Number, floors: int) -> Model
 
 def warehouse(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A hall of corrugated metal with roller doors."""
-    width, depth = _bays(max(width_m, 20)), _bays(generator.uniform(16, 28))
+    width, depth = bays(max(width_m, 20)), bays(generator.uniform(16, 28))
     colour = str(generator.choice(["grey", "blue", "white", "green", "red", "beige"]))
     coat = paint(shade(colour, generator), "corrugated")
     top = generator.uniform(6, 9.5)
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), 0, top, coat)]
+    parts = [foundation(depth, width), prism(rectangle(depth, width), 0, top, coat)]
     parts += gable(depth, width, top, 1.6, paint("silver", "corrugated"), coat)
     for y in np.arange(-width / 2 + 4, width / 2 - 3, 6.5):
         door = paint(
@@ -332,10 +214,10 @@ def warehouse(generator: np.random.Generator, width_m: Number, floors: int) -> M
 
 def factory(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A brick works with saw-tooth roofs and smokestacks."""
-    width, depth = _bays(max(width_m, 18)), _bays(18)
-    colour, wall = _wall(generator, "brick", "windows", "red")
+    width, depth = bays(max(width_m, 18)), bays(18)
+    colour, wall = wall_paint(generator, "brick", "windows", "red")
     top = 2 * FLOOR_M
-    parts = [_foundation(depth, width), prism(_rectangle(depth, width), 0, top, wall)]
+    parts = [foundation(depth, width), prism(rectangle(depth, width), 0, top, wall)]
     teeth = max(2, int(width / 6))
     for y in np.linspace(-width / 2, width / 2, teeth, endpoint=False):
         step = width / teeth
@@ -362,15 +244,17 @@ def factory(generator: np.random.Generator, width_m: Number, floors: int) -> Mod
 
 def church(generator: np.random.Generator, width_m: Number, floors: int) -> Model:
     """A nave with a steep roof and a tower with a spire."""
-    colour, wall = _wall(generator, "stone", "", str(generator.choice(["beige", "grey", "sand"])))
+    colour, wall = wall_paint(
+        generator, "stone", "", str(generator.choice(["beige", "grey", "sand"]))
+    )
     roof = paint(
         shade(str(generator.choice(["dark grey", "terracotta", "turquoise"])), generator),
         "roof tiles",
     )
-    parts = [_foundation(18, 11), prism(_rectangle(18, 11), 0, 8, wall)]
+    parts = [foundation(18, 11), prism(rectangle(18, 11), 0, 8, wall)]
     turn = gable(11, 18, 8, 5.5, roof, wall)
     parts += [replace(m, vertices=m.vertices[:, [1, 0, 2]] * [1, -1, 1]) for m in turn]
-    parts.append(prism(_rectangle(5, 5, 9, 0), -2, 17, wall))
+    parts.append(prism(rectangle(5, 5, 9, 0), -2, 17, wall))
     spire = [[9 + x, y, 17] for x, y in ((-2.7, -2.7), (2.7, -2.7), (2.7, 2.7), (-2.7, 2.7))]
     tip = [9, 0, 27]
     sides = np.array([[spire[i], spire[(i + 1) % 4], tip] for i in range(4)])
@@ -406,7 +290,7 @@ def gas_station(generator: np.random.Generator, width_m: Number, floors: int) ->
         for x in (0.8, 3.2):
             parts.append(box((0.6, 1.0, 1.7), coat, (x, y, 0.15)))
         parts.append(box((6.5, 1.4, 0.15), paint("grey", "concrete"), (2, y, 0)))
-    parts += [prism(_rectangle(5, 12, -6.5, 0), -1.5, 4, paint("white", "shop front"))]
+    parts += [prism(rectangle(5, 12, -6.5, 0), -1.5, 4, paint("white", "shop front"))]
     return fixture("gas station", colour, "metal", parts)
 
 
