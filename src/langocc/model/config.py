@@ -84,6 +84,9 @@ class HeadConfig:
     reducer, as published checkpoints do. None: not reduced."""
     density_scale: float = 1.0
     """Density is density_scale * sigmoid(.), in 1/m (method.md sections 1 and 10)."""
+    density_bias: float = 0.0
+    """Bias of the density head's last layer before training. Published: 0, a fog of half the
+    highest density, in which rays see only what is next to the camera; -4 starts in clear air."""
 
 
 @dataclass(frozen=True)
