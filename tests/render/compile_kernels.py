@@ -1,0 +1,37 @@
+"""Compiles every kernel for an H100-class GPU; needs no GPU. Run by `test_kernels_compile`."""
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from langocc.render import kernels
+
+TABLES = {
+    **dict.fromkeys(["rows", "seen", "d_seen", "d_rows"], "*bf16"),
+    **dict.fromkeys(["cells", "voxel", "runs", "touched", "row_of_voxel", "row"], "*i32"),
+    **dict.fromkeys(["visits", "cursor", "ray_of", "begin"], "*i32"),
+    **dict.fromkeys(["rays", "X", "Y", "Z"], "i32"),
+    **dict.fromkeys(["near", "far", "lx", "ly", "lz", "sx", "sy", "sz"], "fp32"),
+}
+CONSTANTS = {
+    "PROPOSALS": 50,
+    "SAMPLES": 100,
+    "PROPOSAL_BLOCK": 64,
+    "SAMPLE_BLOCK": 128,
+    "SLOTS": 800,
+    "SLOT_BLOCK": 1024,
+    "BLOCK": 16,
+    "CHANNELS": 256,
+    "CHANNEL_BLOCK": 256,
+}
+
+for name in dir(kernels):
+    if name.endswith("_kernel"):
+        kernel = getattr(kernels, name)
+        constants = {n: CONSTANTS[n] for n in kernel.arg_names if n in CONSTANTS}
+        signature = {
+            n: "constexpr" if n in constants else TABLES.get(n, "*fp32") for n in kernel.arg_names
+        }
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        print(name, len(compiled.asm["ptx"]))
