@@ -58,8 +58,8 @@ class _Evaluation:
         report = self.measure(Report(provenance, self.split), dataset, folder)
         paths = write_report(self.out or folder.parent, report)
         console = Console()
-        console.print(Markdown(markdown(report)))
-        console.print(f"written: {paths[0]} and {paths[1]}")
+        console.print(Markdown(markdown(report, with_published=False)))
+        console.print(f"written: {paths[0]}, and {paths[1]} with published numbers beside these")
 
     def measure(self, report: "Report", dataset: "NuScenes", folder: Path) -> "Report":
         """The report with this evaluation's numbers added."""

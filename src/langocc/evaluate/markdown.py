@@ -19,8 +19,8 @@ WORST = 10
 NAMES = (*OCC3D_CLASSES, "free")
 
 
-def markdown(report: Report) -> str:
-    """The whole report."""
+def markdown(report: Report, *, with_published: bool = True) -> str:
+    """The whole report, with or without the table of published numbers."""
     return joined(
         f"# {report.provenance.name}, split {report.split}",
         _provenance(report),
@@ -28,7 +28,7 @@ def markdown(report: Report) -> str:
         "" if report.rays is None else _rays(report.rays),
         "" if report.retrieval is None else _retrieval(report.retrieval),
         "" if report.rendering is None else _rendering(report.rendering),
-        comparison(report),
+        comparison(report) if with_published else "",
     )
 
 

@@ -94,6 +94,10 @@ class RetrievalResult:
         """What was scored, in order of name."""
         return sorted({row.protocol for row in self.rows})
 
+    def merge(self, other: "RetrievalResult") -> "RetrievalResult":
+        """Both parts together; neither is changed."""
+        return RetrievalResult([*self.rows, *other.rows], [*self.faults, *other.faults])
+
     def split(self, protocol: Protocol, split: str) -> SplitScore:
         """Means over a split of `SPLITS`; NaN where it has no row."""
         rows = [r for r in self.rows if r.protocol == protocol and r.part in SPLITS[split]]
