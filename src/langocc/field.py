@@ -69,7 +69,8 @@ class VoxelField:
 
     Attributes:
         grid: The box and its cells.
-        density: Extinction per voxel, 1/m, in (0, 1): the density head after its sigmoid.
+        density: Extinction per voxel, 1/m: the density head after its sigmoid, so below 1 unless
+            the model scales it.
         features: Output of the final convolution, input of `head`.
         head: Language head (raw output: an embedding) or rgb head (raw output: 27 coefficients
             before the sigmoid). None: a field that knows density alone.
