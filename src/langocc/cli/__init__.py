@@ -17,6 +17,7 @@ VERBS = {
     "reduce": "langocc.cli.reduce:Reduce",
     "features": "langocc.cli.features:Features",
     "train": "langocc.cli.train:Train",
+    "demo": "langocc.cli.demo:Demo",
     "convert": "langocc.cli.convert:Convert",
     "evaluate": "langocc.cli.evaluate:Evaluate",
 }
