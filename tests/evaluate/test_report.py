@@ -8,13 +8,15 @@ import pytest
 import torch
 from evaluate_kit import Split
 
+from langocc.errors import DataError
 from langocc.evaluate.bootstrap import bootstrap
 from langocc.evaluate.markdown import markdown
 from langocc.evaluate.occ3d import OccupancyOptions, evaluate_predictions
+from langocc.evaluate.origin import Provenance, provenance_of
 from langocc.evaluate.published import published_rows
 from langocc.evaluate.rayiou import RayTotals
 from langocc.evaluate.render import RenderErrors
-from langocc.evaluate.report import Provenance, Report, map_interval, miou_interval
+from langocc.evaluate.report import Report, map_interval, miou_interval
 from langocc.evaluate.report_files import write_report
 from langocc.evaluate.retrieval import RetrievalResult, RowScore
 
@@ -128,3 +130,15 @@ def test_intervals_hold_the_score(report: Report) -> None:
     assert interval == miou_interval(report.occupancy)
     visible = map_interval(report.retrieval, "langocc", "val")
     assert (visible.low, visible.high) == (40.0, 80.0)
+
+
+def test_the_record_beside_predictions_reaches_the_report(tmp_path: Path) -> None:
+    bare = provenance_of(tmp_path, "ours", "city")
+    assert bare == Provenance("ours", str(tmp_path), "city")
+    record = {"checkpoint": {"step": 7}, "vocabulary": "v1", "threshold": 0.1, "name": "other"}
+    (tmp_path / "predictions.json").write_text(json.dumps(record))
+    known = provenance_of(tmp_path, "ours", "city")
+    assert (known.name, known.checkpoint, known.vocabulary) == ("ours", {"step": 7}, "v1")
+    (tmp_path / "predictions.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"predictions.json: expected a JSON object, got list"):
+        provenance_of(tmp_path, "ours", "city")

@@ -44,17 +44,16 @@ class _Evaluation:
         from rich.markdown import Markdown
 
         from langocc.evaluate.markdown import markdown
-        from langocc.evaluate.report import Provenance, Report
+        from langocc.evaluate.origin import provenance_of
+        from langocc.evaluate.report import Report
         from langocc.evaluate.report_files import write_report
         from langocc.scenes.nuscenes import load
 
         dataset = load(self.root, version=self.version)
         folder = predictions_folder(self.predictions, self.split)
-        provenance = Provenance(
-            name=self.name or folder.name,
-            predictions=str(folder),
-            data=f"{self.root.resolve().name} {dataset.version}",
-        )
+        data = f"{self.root.resolve().name} {dataset.version}"
+        name = self.name or self.predictions.resolve().name
+        provenance = provenance_of(folder, name, data)
         report = self.measure(Report(provenance, self.split), dataset, folder)
         paths = write_report(self.out or folder.parent, report)
         console = Console()

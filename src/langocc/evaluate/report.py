@@ -6,7 +6,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +15,12 @@ import numpy as np
 from langocc.evaluate.bootstrap import Interval, bootstrap
 from langocc.evaluate.occ3d import OccupancyCounts
 from langocc.evaluate.occupancy import occupancy_scores
+from langocc.evaluate.origin import Provenance
 from langocc.evaluate.rayiou import THRESHOLDS_M, RayTotals, ray_scores
 from langocc.evaluate.render import RenderScores
 from langocc.evaluate.retrieval import SPLITS, Protocol, RetrievalResult
 from langocc.provenance import software
 from langocc.scenes.occ3d import OCC3D_CLASSES
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What was evaluated. Every report carries it; "" where nobody said.
-
-    Attributes:
-        name: What the numbers are called in a table.
-        predictions: The folder of predictions.
-        data: Data root and version.
-        teacher: Teacher id.
-        vocabulary: Name of the prompts' vocabulary.
-        initialisation: Where the backbone's first weights come from: `imagenet`, `bevdet` (a
-            supervised detector), `random`.
-        checkpoint: File, step and hash.
-        config: The run's configuration.
-    """
-
-    name: str
-    predictions: str = ""
-    data: str = ""
-    teacher: str = ""
-    vocabulary: str = ""
-    initialisation: str = ""
-    checkpoint: Mapping[str, Any] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
