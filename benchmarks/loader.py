@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from langocc.features import sample as sample_module
 from langocc.features.input_images import ImageReader
 from langocc.features.loader import TrainingSet, collate
-from langocc.features.sample import SampleConfig, load_sample
+from langocc.features.sample import SampleConfig, pack_sample
 from langocc.features.store import open_store
 from langocc.scenes.nuscenes import load
 
@@ -64,6 +64,10 @@ def main() -> None:
                 samples[number]
         table.add_row(name, f"{spent(samples.__getitem__, numbers[: options.samples]):.1f}")
     table.add_row("rays", f"{rays_alone(dataset, store, config, tokens, options.samples):.1f}")
+    packed = TrainingSet(dataset, store, config, tokens)[0]
+    table.add_row(
+        "unpacking, if on the CPU", f"{spent(lambda _: packed.to('cpu'), numbers[:9]):.1f}"
+    )
     console.print(table)
 
     table = Table("workers", "samples / s", "samples / s and core")
@@ -91,13 +95,16 @@ def rays_alone(dataset, store, config, tokens, samples) -> float:
     """Processor time of the rays, milliseconds: the images are left out."""
     inputs = sample_module._input_images
     sample_module._input_images = lambda shown, drawn, cfg, reader: torch.zeros(
-        len(shown), len(drawn), 3, 1, 1
+        len(shown), len(drawn), 1, 1, 3, dtype=torch.uint8
     )
     try:
         reader = ImageReader()
         random = np.random.default_rng(0)
+        known = {}
         return spent(
-            lambda n: load_sample(dataset, store, tokens[n % len(tokens)], config, random, reader),
+            lambda n: pack_sample(
+                dataset, store, tokens[n % len(tokens)], config, random, reader, known
+            ),
             list(range(0, 7 * samples, 7)),
         )
     finally:

@@ -19,7 +19,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from langocc.features.codecs import Codec, Fp16, Int8, fit_pca
+from langocc.features.codecs import Codec, Fp16, Int8
+from langocc.features.pca import fit_pca
 from langocc.features.pixels import HIT, PixelRays
 from langocc.features.rays import cast_pixels
 from langocc.features.rows import pack_rows
@@ -31,6 +32,7 @@ CHANNELS, RAYS = 512, 8192
 
 
 def main() -> None:
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=25, help="key frames of the window")
     parser.add_argument("--rows", type=int, default=18_600, help="rays of a key frame")
@@ -53,7 +55,7 @@ def main() -> None:
             ("fp16", Fp16(CHANNELS)),
             ("int8", Int8(CHANNELS)),
             ("pca-int8, 96", fit_pca(sample, 96)),
-            ("pca-int8, 48", fit_pca(sample, 48)),
+            ("pca-int4, 88", fit_pca(sample, 88, "pca-int4")),
         ):
             add_store(table, label, codec, frames, folder, options.samples)
     Console().print(table)
@@ -62,6 +64,7 @@ def main() -> None:
 def make_frame(
     rows: int, mix: np.ndarray, generator: np.random.Generator
 ) -> tuple[PixelRays, np.ndarray]:
+    """Rays anywhere, unit features of a falling spectrum."""
     features = generator.standard_normal((rows, CHANNELS)) @ mix
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     rays = PixelRays(
@@ -104,6 +107,7 @@ def add_published(table: Table, frames: list, folder: Path, samples: int) -> Non
 def add_store(
     table: Table, label: str, codec: Codec, frames: list, folder: Path, samples: int
 ) -> None:
+    """Rays to origins, directions and features; what a loader does, decoding included."""
     path = folder / "scene.shard"
     record = StoreRecord("made-up", CHANNELS, codec.name, {"source": "lidar_pixels"})
     cosines = []

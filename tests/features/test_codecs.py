@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional
 
 from langocc.errors import ConfigError, DataError
-from langocc.features.codecs import Fp16, Int8, NoFeatures, codec_of, fit_pca
+from langocc.features.codecs import Fp16, Int8, NoFeatures, codec_of
+from langocc.features.pca import fit_pca
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,34 @@ def test_pca_keeps_what_its_components_span(features):
     assert errors == sorted(errors, reverse=True)
 
 
+def test_half_bytes_are_within_half_a_step(features):
+    """Every component's level, decoded; those beyond the span are clamped to its end."""
+    codec = fit_pca(features[:1000], 20, "pca-int4")
+    assert codec.row_bytes == 8 + 6
+    decoded = through_a_file(codec, features)
+    error = (decoded - features) @ codec.basis.T
+    wanted = (features - codec.mean) @ codec.basis.T
+    inside = wanted.abs() <= codec.steps * torch.tensor([127.0] * 8 + [7.0] * 12)
+    assert inside.float().mean() > 0.99
+    # a float16 basis is orthonormal to 2^-11, so a unit feature leaks that much at most
+    assert ((error.abs() <= 0.5 * codec.steps + 2**-11) | ~inside).all()
+    assert functional.cosine_similarity(decoded, features).median() > 0.99
+
+
+def test_half_bytes_beat_whole_ones_of_the_same_size():
+    """For features of a slowly falling spectrum, as teachers' are."""
+    generator = torch.Generator().manual_seed(1)
+    data = torch.randn(3000, 96, generator=generator) * torch.arange(1, 97).float() ** -0.7
+    data = functional.normalize(data, dim=-1)
+    half, whole = fit_pca(data, 56, "pca-int4"), fit_pca(data, 32)
+    assert half.row_bytes == whole.row_bytes == 32
+    scores = [
+        functional.cosine_similarity(through_a_file(codec, data), data).median()
+        for codec in (half, whole)
+    ]
+    assert scores[0] > scores[1]
+
+
 def test_pca_of_the_same_sample_is_the_same(features):
     one, again = fit_pca(features, 8), fit_pca(features.clone(), 8)
     assert torch.equal(one.basis, again.basis)
@@ -75,9 +104,17 @@ def test_pca_of_nothing_can_still_be_written():
     assert torch.isfinite(codec.decode(torch.zeros(2, 4, dtype=torch.uint8))).all()
 
 
-@pytest.mark.parametrize("codec", [Fp16(8), Int8(8), fit_pca(torch.randn(9, 8), 4)])
+CODECS = [
+    Fp16(8),
+    Int8(8),
+    fit_pca(torch.randn(9, 8), 4),
+    fit_pca(torch.randn(9, 16), 12, "pca-int4"),
+]
+
+
+@pytest.mark.parametrize("codec", CODECS)
 def test_no_rays_are_no_bytes(codec):
-    assert through_a_file(codec, torch.zeros(0, 8)).shape == (0, 8)
+    assert through_a_file(codec, torch.zeros(0, codec.channels)).shape == (0, codec.channels)
 
 
 def test_no_features_have_no_bytes():
@@ -88,6 +125,11 @@ def test_no_features_have_no_bytes():
 def test_impossible_component_counts_are_refused(features, components):
     with pytest.raises(ConfigError, match="1 to 64 components"):
         fit_pca(features, components)
+
+
+def test_half_bytes_without_a_partner_are_refused(features):
+    with pytest.raises(ConfigError, match="even number"):
+        fit_pca(features, 11, "pca-int4")
 
 
 def test_unknown_codec_and_missing_arrays_are_named(features):

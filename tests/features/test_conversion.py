@@ -33,7 +33,9 @@ def store(drive, tmp_path_factory):
     )[0]
 
 
-@pytest.mark.parametrize(("name", "close"), [("int8", 0.9999), ("pca-int8", 0.99)])
+@pytest.mark.parametrize(
+    ("name", "close"), [("int8", 0.9999), ("pca-int8", 0.99), ("pca-int4", 0.98)]
+)
 def test_recoding_keeps_rays_and_features(store, drive, tmp_path, name, close):
     other, report = recode_store(store, tmp_path, CodecConfig(name, 12))
     assert report.frames == 9

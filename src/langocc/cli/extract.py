@@ -39,10 +39,11 @@ class Extract:
     """What stands for the attention of the teacher's last block."""
     image_height: int | None = None
     """Height that images are resized to before the teacher, pixels; default: their own."""
-    codec: Literal["fp16", "int8", "pca-int8"] = "int8"
-    """How a feature is stored: 2 bytes a channel, 1 byte a channel, or 1 byte a component."""
+    codec: Literal["fp16", "int8", "pca-int8", "pca-int4"] = "int8"
+    """How a feature is stored: 2 bytes a channel, 1 byte a channel, 1 byte a component, or half a
+    byte a component (the first 8 whole)."""
     components: int = 96
-    """Components of pca-int8, fitted per scene."""
+    """Components of the pca codecs, fitted per scene."""
     sky: str | None = None
     """Vocabulary (name or YAML file) that tells sky from the rest; default: `city` for city-clip,
     else `v1`. Asked for rays without a measured depth."""

@@ -89,10 +89,11 @@ class Convert:
     """Folder of a store, or one with rays/SCENE/TOKEN.npz and embeddings/NAME/SCENE/TOKEN.npz."""
     out: Annotated[Path, tyro.conf.Positional]
     """Folder of the new store."""
-    codec: Literal["fp16", "int8", "pca-int8"] = "int8"
-    """How a feature is stored: 2 bytes a channel, 1 byte a channel, or 1 byte a component."""
+    codec: Literal["fp16", "int8", "pca-int8", "pca-int4"] = "int8"
+    """How a feature is stored: 2 bytes a channel, 1 byte a channel, 1 byte a component, or half a
+    byte a component (the first 8 whole)."""
     components: int = 96
-    """Components of pca-int8, fitted per scene."""
+    """Components of the pca codecs, fitted per scene."""
     teacher: str = "maskclip-plus"
     """Published folders only: id of the teacher that made them."""
 

@@ -38,7 +38,7 @@ def record_of_features(
         teacher=teacher.id,
         channels=teacher.channels,
         codec=codec.name,
-        components=codec.components if codec.name == "pca-int8" else 0,
+        components=codec.recorded_components,
         rays=rays.rays,
         sky="" if sky is None else sky.record,
     )

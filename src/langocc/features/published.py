@@ -66,8 +66,7 @@ def import_published(
         raise DataError(f"{source / 'rays' / scenes[0]}: expected TOKEN.npz, found none")
     channels = _read(embeddings / scenes[0] / first.name, "features")[0].shape[-1]
     rays = config.record() | {"ego_mask": None, "imported": "published"}
-    components = codec.components if codec.name == "pca-int8" else 0
-    record = StoreRecord(teacher, channels, codec.name, rays, components)
+    record = StoreRecord(teacher, channels, codec.name, rays, codec.recorded_components)
     frames = sum(1 for _ in (source / "rays").glob("*/*.npz"))
     check_room(folder, frames * 19_000 * codec.row_bytes(channels))
     openers = {

@@ -35,7 +35,7 @@ def recode_store(
     record = replace(
         source.record,
         codec=codec.name,
-        components=codec.components if codec.name == "pca-int8" else 0,
+        components=codec.recorded_components,
     )
     rows = sum(e.rows for scene in source.scenes() for e in source.shard(scene).index.frames)
     check_room(folder, rows * codec.row_bytes(record.channels))

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from langocc.features.codecs import Codec, CodecName, Fp16, Int8, NoFeatures, fit_pca
+from langocc.features.codecs import Codec, CodecName, Fp16, Int8, NoFeatures
+from langocc.features.pca import fit_pca, pca_row_bytes
 from langocc.features.pixels import SKY
 from langocc.features.rows import pack_rows, row_dtype
 from langocc.features.shard import write_shard
@@ -29,16 +30,23 @@ class CodecConfig:
     """How a feature is written."""
 
     name: CodecName = "int8"
-    """`fp16` (2 bytes a channel), `int8` (1), `pca-int8` (1 a component), `none` (no feature)."""
+    """`fp16` (2 bytes a channel), `int8` (1), `pca-int8` (1 a component), `pca-int4` (about half a
+    byte a component), `none` (no feature)."""
     components: int = 96
-    """Components of the codec pca-int8, fitted per scene."""
+    """Components of the pca codecs, fitted per scene."""
+
+    @property
+    def recorded_components(self) -> int:
+        """Components for the store's record: 0 where there are none."""
+        return self.components if self.name in ("pca-int8", "pca-int4") else 0
 
     def row_bytes(self, channels: int) -> int:
         """Bytes of a row on disk."""
         code = {
             "fp16": 2 * channels,
             "int8": channels + 2,
-            "pca-int8": self.components,
+            "pca-int8": pca_row_bytes("pca-int8", self.components),
+            "pca-int4": pca_row_bytes("pca-int4", self.components),
             "none": 0,
         }
         return row_dtype(code[self.name]).itemsize
@@ -93,13 +101,13 @@ def write_scene(
 
 def _codec(targets: SceneTargets, config: CodecConfig, known: dict[int, FrameTargets]) -> Codec:
     """The scene's codec. Frames that a PCA was fitted to are kept in `known`: seen only once."""
-    if config.name == "pca-int8":
+    if config.name == "pca-int8" or config.name == "pca-int4":
         count = len(targets.tokens)
         spaced = np.linspace(0, count - 1, min(FIT_FRAMES, count))
         for index, frame in targets.at(sorted({round(at) for at in spaced})):
             known[index] = replace(frame, features=frame.features.half())
         sample = [_world(frame)[:FIT_ROWS].float() for frame in known.values()]
-        return fit_pca(torch.cat(sample), config.components)
+        return fit_pca(torch.cat(sample), config.components, config.name)
     if config.name == "none":
         return NoFeatures()
     return {"fp16": Fp16, "int8": Int8}[config.name](targets.channels)
