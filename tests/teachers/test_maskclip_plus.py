@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional
 
 from langocc.errors import DataError
+from langocc.teachers.checkpoint import read_state
 from langocc.teachers.maskclip_plus import (
     MaskClipPlusNetwork,
     network_from_state,
-    read_state,
     resized,
 )
 from langocc.teachers.sampling import sample_upsampled, sample_upsampled_full

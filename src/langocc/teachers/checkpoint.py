@@ -2,6 +2,7 @@
 """Weights in files of others, and a short name for any set of weights."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the format is old, not the call
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     except RuntimeError:
         pass  # not TorchScript
     try:

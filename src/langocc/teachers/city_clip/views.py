@@ -81,7 +81,7 @@ class SceneViews:
     tokens: Int16[np.ndarray, "view region caption token"]
     said: Int16[np.ndarray, "view region caption said"]
     true: Int16[np.ndarray, "view region true"]
-    classes: UInt8[np.ndarray, "view height width"]
+    classes: UInt8[np.ndarray, "labelled height width"]
     regions: tuple[tuple[Region, ...], ...]
     kinds: tuple[Kind, ...]
 
