@@ -147,6 +147,14 @@ def test_camera_mask_agrees_with_looking_from_each_voxel(keys, labels):
     assert seen_wrongly <= 0.005 * seen  # a gap that none of the 27 places looks through
 
 
+def test_street_seen_at_a_grazing_angle_has_no_gaps(keys, labels):
+    """Behind us the ground is bare; 30 m away its voxels are seen at 3 degrees."""
+    rig = [exposure.camera for exposure in keys[0].exposures]
+    mask = camera_mask(labels[0].semantics, rig, [camera.ego_from_cam for camera in rig])
+    behind = mask[25:85, 92:108, 2]  # x -30 to -6 m, y -3.2 to 3.2 m, the layer of the ground
+    assert behind.mean() > 0.995
+
+
 def _open_from(
     semantics: np.ndarray, voxel: np.ndarray, places: np.ndarray, camera_m: np.ndarray
 ) -> np.ndarray:

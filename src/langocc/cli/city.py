@@ -53,7 +53,7 @@ class City:
             self.seed,
             self.version,
         )
-        workers = self.workers or len(os.sched_getaffinity(0))
+        workers = self.workers or _cores()
         columns = ("key frames", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("city", total=settings.frames)
@@ -68,6 +68,11 @@ class City:
             f"{self.scenes_val} val and {self.scenes_test} test scenes, "
             f"images {settings.width} x {settings.height}, {_size_mb(self.out):.0f} MB"
         )
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _size_mb(folder: Path) -> float:
