@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Room between boxes over time, so that nothing drives through anything else."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from langocc.geometry.rigid import Transform
@@ -33,13 +35,13 @@ def discs(
 def without_collisions(
     movers: list[Mover],
     things: list[Thing],
-    ego_poses: list[Transform],
+    world_from_ego: Callable[[float], Transform],
     duration_s: float,
     room_m: float = 0.25,
 ) -> list[Mover]:
     """Drops movers that come too near the ego vehicle or a mover earlier in the list."""
     moments = times(duration_s)
-    ego = discs(ego_poses, EGO_SIZE_M, EGO_MIDDLE_M)
+    ego = discs([world_from_ego(float(t)) for t in moments], EGO_SIZE_M, EGO_MIDDLE_M)
     kept: list[Mover] = []
     placed = [(*ego, room_m + 0.25)]
     for mover in movers:

@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from langocc.scenes.city.clearance import times, without_collisions
+from langocc.scenes.city.clearance import without_collisions
 from langocc.scenes.city.districts import DISTRICTS, District
 from langocc.scenes.city.driving import Drive
 from langocc.scenes.city.ground import lay_ground
 from langocc.scenes.city.neighbourhood import build_neighbourhood
 from langocc.scenes.city.roads import Network, draw_network
+from langocc.scenes.city.sites import works_site
 from langocc.scenes.city.solids import join
 from langocc.scenes.city.stage import Relief, Stage
-from langocc.scenes.city.streetlife import park_along, people_walk, works_site
+from langocc.scenes.city.streetlife import park_along, people_walk
 from langocc.scenes.city.traffic import draw_traffic
 from langocc.scenes.city.world import Atmosphere, World
 
@@ -37,7 +38,7 @@ def build_world(seed: int, scene_index: int, duration_s: float) -> World:
 
     Args:
         seed: Of the whole city.
-        scene_index: Which scene; districts and manoeuvres take turns.
+        scene_index: Which scene.
         duration_s: Length of the ego vehicle's drive, seconds.
 
     Raises:
@@ -45,7 +46,7 @@ def build_world(seed: int, scene_index: int, duration_s: float) -> World:
     """
     if not 1.0 <= duration_s <= 60.0:
         raise ValueError(f"duration_s: expected 1 to 60 seconds, got {duration_s}")
-    if seed < 0 or scene_index < 0:
+    if min(seed, scene_index) < 0:
         raise ValueError(f"seed, scene_index: expected at least 0, got {seed}, {scene_index}")
     generator = np.random.default_rng([seed, scene_index])
     plan = _plan(generator, scene_index, duration_s)
@@ -55,19 +56,17 @@ def build_world(seed: int, scene_index: int, duration_s: float) -> World:
     )
     way = _way(traffic.ego, duration_s)
     lay_ground(stage, plan.network, plan.district.ground, way, generator)
-    works_site(stage, plan.network, plan.district, traffic.ego, way, generator)
+    works_site(stage, plan.network, way, generator)
     build_neighbourhood(stage, plan.network, plan.district, way, generator)
     park_along(stage, plan.network, plan.district, way, generator)
     for model, drive in traffic.vehicles:
         stage.drive(model, drive)
     people_walk(stage, plan.network, plan.district, way, duration_s, generator)
-    moments = [traffic.ego(float(t)) for t in times(duration_s)]
-    movers = without_collisions(stage.movers, stage.things, moments, duration_s)
     atmosphere, sun = _weather(generator)
     return World(
         things=tuple(stage.things),
         static=join(stage.static),
-        movers=tuple(movers),
+        movers=tuple(without_collisions(stage.movers, stage.things, traffic.ego, duration_s)),
         world_from_ego=traffic.ego,
         duration_s=duration_s,
         sun_direction=sun,
@@ -81,7 +80,7 @@ def _plan(generator: np.random.Generator, scene_index: int, duration_s: float) -
     turn = _TURNS[int(generator.integers(len(_TURNS)))]
     reach = district.speed_m_s * duration_s
     network = draw_network(generator, district, _LEAD_IN_M + reach + _BEYOND_M, turn)
-    start = network.junctions[0].main_m - generator.uniform(0.2, 0.75) * reach
+    start = network.junctions[0].main_m - generator.uniform(0.2, 0.6) * reach
     return _Plan(district, turn, network, float(np.clip(start, 40, 75)))
 
 

@@ -5,14 +5,15 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from langocc.scenes.city.districts import District
-from langocc.scenes.city.ground import KERB_M, LAND_M, arms, open_stretches
+from langocc.scenes.city.ground import KERB_M, LAND_M, arms, open_stretches, ribbon
 from langocc.scenes.city.materials.palette import shade
 from langocc.scenes.city.materials.textures import TEXTURE
 from langocc.scenes.city.objects import buildings, furniture, landmarks, plants, posts
 from langocc.scenes.city.objects.common import fixture
 from langocc.scenes.city.roads import Network, Road
-from langocc.scenes.city.solids import Paint, prism
+from langocc.scenes.city.solids import Paint, prism, quads
 from langocc.scenes.city.stage import Block, Model, Stage
+from langocc.scenes.city.world import Thing
 
 _DETAIL_M = 88.0
 _WIDTH_M = {"tower": (18, 27), "office": (15, 30), "apartment": (12, 24), "shop": (9, 15),
@@ -108,7 +109,9 @@ def _front(
     district: District,
     generator: np.random.Generator,
 ) -> None:
-    """Hedges, fences, bushes and flowers of a front garden."""
+    """A driveway; hedges, fences, bushes and flowers of a front garden."""
+    if setback > 2.5 and generator.random() < 0.6:
+        _driveway(stage, network, road, side, along - 0.42 * wide, setback, generator)
     if setback < 3.0 or district.ground != "grass":
         return
     choice = generator.random()
@@ -134,6 +137,27 @@ def _front(
         )
         if network.clearance(spot[None])[0] > 0.8 and stage.take(spot, 0.9):
             stage.stand(model, spot, yaw, LAND_M - 0.03)
+
+
+def _driveway(
+    stage: Stage,
+    network: Network,
+    road: Road,
+    side: int,
+    along: float,
+    setback: float,
+    generator: np.random.Generator,
+) -> None:
+    """A paved way from the sidewalk to the house."""
+    colour, albedo = [("grey", (0.3, 0.3, 0.3)), ("red", (0.26, 0.12, 0.09))][
+        int(generator.integers(2))
+    ]
+    ahead = np.array([along - 1.5, along + 1.5])
+    aside = side * np.linspace(road.edge_m - 0.05, road.edge_m + setback + 0.5, 4)
+    corners, uv = ribbon(stage.relief, road.axis, ahead, aside, LAND_M + 0.03)
+    if network.clearance(corners.reshape(-1, 3)[:, :2]).min() > -0.2:
+        thing = stage.add_thing(Thing("flat.other", "driveway", colour, "paving stone"))
+        stage.static.append(quads(corners, uv, Paint(albedo, TEXTURE["cobbles"], thing)))
 
 
 def _kerbside(

@@ -63,13 +63,7 @@ def render_camera(
     colour = view.colours(directions, hits, openness)
     if smooth_edges:
         edge = np.flatnonzero(_edges(thing, distance))
-        total = np.zeros((len(edge), 3), np.float32)
-        for right, down in _SUBPIXELS:
-            beside, _ = view.directions(
-                column[edge] + np.float32(right), row[edge] + np.float32(down)
-            )
-            total += np.minimum(view.colours(beside, view.cast(beside), openness[edge]), 4.0)
-        colour[edge] = total / len(_SUBPIXELS)
+        colour[edge] = _averaged(view, column[edge], row[edge], openness[edge])
     return RenderedImage(
         rgb=_developed(colour, caster.world.atmosphere.exposure).reshape(height, width, 3),
         thing=thing,
@@ -138,6 +132,15 @@ def _openness(view: _View, hits: Hits, shape: tuple[int, int]) -> np.ndarray:
     mean = uniform_filter(is_open.reshape(row.shape), 4, mode="nearest")
     full = np.repeat(np.repeat(mean, 2, axis=0), 2, axis=1)[:height, :width]
     return (0.25 + 0.75 * full).ravel()
+
+
+def _averaged(view: _View, column: np.ndarray, row: np.ndarray, openness: np.ndarray) -> np.ndarray:
+    """Mean colour of four rays through each pixel."""
+    total = np.zeros((len(column), 3), np.float32)
+    for right, down in _SUBPIXELS:
+        beside, _ = view.directions(column + np.float32(right), row + np.float32(down))
+        total += np.minimum(view.colours(beside, view.cast(beside), openness), 4.0)
+    return total / len(_SUBPIXELS)
 
 
 def _edges(thing: np.ndarray, distance: np.ndarray) -> np.ndarray:

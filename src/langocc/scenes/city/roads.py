@@ -128,7 +128,7 @@ def _road(
         bool(generator.random() < district.parking),
         float(generator.uniform(*district.walk_m)),
         float(generator.choice(district.verge_m)),
-        float(generator.choice([0.0, 2.4])) if count > 1 else 0.0,
+        float(generator.choice([0.0, 2.4, 2.4])) if count > 1 else 0.0,
     )
 
 

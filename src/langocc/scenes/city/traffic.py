@@ -12,7 +12,7 @@ from langocc.scenes.city.driving import Drive, Driver, Signal, simulate
 from langocc.scenes.city.objects.cars import car
 from langocc.scenes.city.objects.cycles import bicycle, motorcycle
 from langocc.scenes.city.objects.heavy import bus, trailer, truck
-from langocc.scenes.city.roads import Junction, Network, Road, turn_route
+from langocc.scenes.city.roads import Network, Road, turn_route
 from langocc.scenes.city.stage import Model, Relief
 
 _STOP_M = 6.9
@@ -46,7 +46,7 @@ def draw_traffic(
         for backwards in (False, True):
             for index in range(road.lanes):
                 is_own = road is network.main and not backwards and index == own_lane
-                lane = _lane(generator, network, road, backwards, index, district)
+                lane = _lane(road, backwards, index)
                 reserved = (start_m, turn == "none") if is_own else None
                 drawn = _drivers(generator, lane, district, reserved, road is network.main)
                 stops = _stops(network, road, backwards, signals)
@@ -59,6 +59,15 @@ def draw_traffic(
                 lanes.append(drivers)
                 riders += drawn
     simulate(lanes, duration_s)
+    behind = EGO_SIZE_M[0] / 2 - 0.9
+    drive = Drive(ego.route, np.array(ego.track), relief, behind)
+    return Traffic(drive, _drives(generator, relief, riders))
+
+
+def _drives(
+    generator: np.random.Generator, relief: Relief, riders: list[tuple[Driver, Model]]
+) -> list[tuple[Model, Drive]]:
+    """What the drivers drove, and the semi-trailers behind their tractors."""
     vehicles = []
     for driver, model in riders:
         track = np.array(driver.track)
@@ -67,8 +76,7 @@ def draw_traffic(
             towed = trailer(generator, "semi-trailer")
             lag = (model.thing.size_m[0] + towed.thing.size_m[0]) / 2 + 0.25
             vehicles.append((towed, Drive(driver.route, track, relief, lag)))
-    behind = EGO_SIZE_M[0] / 2 - 0.9
-    return Traffic(Drive(ego.route, np.array(ego.track), relief, behind), vehicles)
+    return vehicles
 
 
 def _ego(
@@ -94,20 +102,13 @@ def _ego(
 
 def _signals(generator: np.random.Generator, duration_s: float) -> tuple[Signal, Signal]:
     """When it is red for the main road and for the side road of a junction."""
-    if generator.random() < 0.6:
+    if generator.random() < 0.5:
         return (lambda time_s: False), (lambda time_s: True)
-    change = generator.uniform(0.25, 0.6) * duration_s
+    change = generator.uniform(0.4, 0.85) * duration_s
     return (lambda time_s: time_s < change), (lambda time_s: time_s > change - 4.0)
 
 
-def _lane(
-    generator: np.random.Generator,
-    network: Network,
-    road: Road,
-    backwards: bool,
-    index: int,
-    district: District,
-) -> Curve:
+def _lane(road: Road, backwards: bool, index: int) -> Curve:
     axis = road.axis.reversed() if backwards else road.axis
     return axis.shifted(-road.lane_m(index))
 
@@ -177,8 +178,3 @@ def _vehicle(generator: np.random.Generator, district: District) -> Model:
     if kind == "motorcycle":
         return motorcycle(generator, has_rider=True)
     return bicycle(generator, has_rider=True)
-
-
-def stop_sign_wanted(junction: Junction) -> bool:
-    """Whether a junction has a stop sign instead of lights."""
-    return not junction.has_lights

@@ -172,6 +172,15 @@ def _shell(shape: Shape, coat: Paint) -> list[Mesh]:
         (height - 0.07, height),
         coat,
     )
+    sills = box((length * 0.5, width * 0.94, 0.1), DARK, (0, 0, 0.17))
+    return [hull(sections, coat), cabin, roof, *_pillars(shape, coat), sills]
+
+
+def _pillars(shape: Shape, coat: Paint) -> list[Mesh]:
+    """Posts between the side windows."""
+    _, width, height = shape.size_m
+    roof_rear, roof_front = (share * shape.size_m[0] / 2 for share in shape.roof)
+    low_y, high_y, sill = 0.445 * width, 0.37 * width, shape.belt_m - 0.02
     pillars = []
     spots = [0.42] if roof_front - roof_rear < 1.9 else [0.34, 0.70]
     for share in spots:
@@ -183,8 +192,7 @@ def _shell(shape: Shape, coat: Paint) -> list[Mesh]:
             coat,
         )
         pillars.append(pillar)
-    sills = box((length * 0.5, width * 0.94, 0.1), DARK, (0, 0, 0.17))
-    return [hull(sections, coat), cabin, roof, *pillars, sills]
+    return pillars
 
 
 @cache

@@ -248,19 +248,28 @@ def bus(generator: np.random.Generator, noun: str = "") -> Model:
     parts.append(box((long - 0.5, 2.2, 0.12), coat, (0, 0, top)))
     parts.append(box((0.06, 2.2, 1.25), GLASS, (half - 0.01, 0, 1.25)))
     parts.append(box((0.08, 1.5, 0.28), AMBER, (half - 0.02, 0, 2.6)))
+    parts.append(box((0.06, 2.3, top - 0.5), coat, (-half - 0.01, 0, 0.4)))
+    parts.append(box((0.08, 1.9, 0.8), GLASS, (-half - 0.02, 0, top - 1.15)))
     if noun == "school bus":
         parts.append(
             wedge((half, half + 1.2, -1.1, 1.1), (half, half + 1.0, -0.95, 0.95), (0.4, 1.45), coat)
         )
         parts.append(box((long, 2.53, 0.12), DARK, (0, 0, 1.1)))
     nose = half + (1.2 if noun == "school bus" else 0.0)
+    parts += _bus_running_gear(long, nose)
+    return boxed("vehicle.bus.rigid", noun, colour, "metal", parts)
+
+
+def _bus_running_gear(long: Number, nose: Number) -> list[Mesh]:
+    """Lamps and wheels; the front is at x = nose."""
+    parts = []
     for y in (-0.95, 0.95):
         parts.append(box((0.1, 0.35, 0.2), HEADLAMP, (nose - 0.02, y, 0.7)))
-        parts.append(box((0.08, 0.25, 0.4), TAIL_LAMP, (-half, y, 0.9)))
+        parts.append(box((0.08, 0.25, 0.4), TAIL_LAMP, (-long / 2, y, 0.9)))
         parts += [
             wheel(0.48, 0.3, (x, 1.2 * y, 0.48), RUBBER, HUB) for x in (-0.30 * long, 0.33 * long)
         ]
-    return boxed("vehicle.bus.rigid", noun, colour, "metal", parts)
+    return parts
 
 
 def trailer(generator: np.random.Generator, noun: str = "") -> Model:
