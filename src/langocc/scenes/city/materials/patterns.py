@@ -102,7 +102,7 @@ def masonry(
     swatch.rgb[is_joint] = (
         joint * np.clip(1 + 0.1 * noise(generator, 1.0), 0.5, 1.3)[is_joint, None]
     )
-    swatch.tint[is_joint] = 0.5
+    swatch.tint[is_joint] = 0.75
     np.clip(swatch.rgb, 0, 1, out=swatch.rgb)
     return swatch
 

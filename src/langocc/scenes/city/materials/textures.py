@@ -43,7 +43,7 @@ class Texture:
 
 
 def _brick(generator: np.random.Generator) -> Swatch:
-    return masonry(generator, _FACADE_M, (0.25, 0.1), 0.02)
+    return masonry(generator, _FACADE_M, (0.34, 0.15), 0.025, joint=0.7)
 
 
 def _plaster(generator: np.random.Generator) -> Swatch:
