@@ -69,6 +69,8 @@ def _cameras(
 
 def _closer_look(world: "World", generator: np.random.Generator) -> tuple[Transform, float] | None:
     """Pose and time of a camera that drives past something and is turned towards it."""
+    if not world.movers:
+        return None
     classes = [class_id(kind_of(world.things[mover.thing])) for mover in world.movers]
     for _ in range(8):
         wanted = generator.choice(np.unique(classes))

@@ -52,7 +52,7 @@ class TrainCityClip:
     scenes: int = 200
     """Worlds to learn from at most; what is not rendered in time is left out."""
 
-    test_scenes: int = 8
+    test_scenes: int = 12
     """Unseen worlds for the report."""
 
     views: int = 36
@@ -107,7 +107,7 @@ class TrainCityClip:
         from langocc.teachers.city_clip.trainer import Trainer
 
         start = time.monotonic()
-        end = start + 60 * self.minutes - max(20.0, 4.8 * self.minutes)
+        end = start + 60 * self.minutes - max(15.0, 2.5 * self.minutes)
         device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.manual_seed(self.seed)
         tokenizer = train_tokenizer(corpus(kinds(), 20_000), VOCABULARY)
