@@ -131,3 +131,8 @@ def test_a_label_of_another_kind_is_named(split: Split, tmp_path: Path) -> None:
              mask_lidar=np.ones(SHAPE, np.uint8))  # fmt: skip
     with pytest.raises(DataError, match=r"labels.npz: mask_camera: expected"):
         evaluate_predictions(split.predictions, split.frames[:1], split.label_path)
+
+
+def test_an_empty_split_is_an_error(split: Split) -> None:
+    with pytest.raises(DataError, match="expected at least one frame or row, got none"):
+        evaluate_predictions(split.predictions, [], split.label_path)

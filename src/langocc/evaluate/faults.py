@@ -32,8 +32,10 @@ def refuse(faults: Sequence[Fault], total: int, *, tolerated: bool) -> None:
         tolerated: The caller wants numbers over the rest; the report still lists every fault.
 
     Raises:
-        DataError: there are faults and they are not tolerated, or nothing is left without them.
+        DataError: there are faults and they are not tolerated, or nothing is left without them, or nothing was asked for.
     """
+    if not total:
+        raise DataError("nothing to evaluate: expected at least one frame or row, got none")
     if not faults or (tolerated and len(faults) < total):
         return
     lines = [f"  {fault.problem}" for fault in faults[:SHOWN]]
