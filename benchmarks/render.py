@@ -157,7 +157,9 @@ def measure(case: Case, what: str, variant: str, precision: str, args: argparse.
     density_head = PointDecoder(case.hidden, case.hidden, 1).to(device)
     density.requires_grad_()
     config = RenderConfig(
-        proposals=case.proposals, samples=case.samples, implementation=variant.split()[0]
+        proposals=case.proposals,
+        samples=case.samples,
+        implementation=variant.split()[0],  # pyright: ignore[reportArgumentType]
     )
     learned = [density, features, *head.parameters(), *density_head.parameters()]
 
@@ -247,7 +249,7 @@ def scatter_or_transpose(args: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     """Measures, prints a table, and writes `$OUT/render.json` if OUT is set."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--readable", action=argparse.BooleanOptionalAction, default=True)

@@ -67,7 +67,7 @@ def compare_row_gradients(
         d_rows = torch.zeros(len(touched), channels, device=density.device)
         scatter_kernel[(batch * count,)](
             numbered.row, share, numbered.runs, d_seen, d_rows,
-            CHANNELS=channels, SLOTS=share.shape[1], BLOCK=8,
+            CHANNELS=channels, SLOTS=share.shape[1], BLOCK=8,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
         return d_rows
 

@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    # Triton decides at its first import, in whichever test that is, whether to interpret kernels.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 SHARED = Path(os.environ.get("LANGOCC_SHARED", Path(__file__).parents[2] / "shared"))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from scene import GRID, random_head, random_rays, random_volumes
+from render_kit import GRID, random_head, random_rays, random_volumes
 from torch.nn.functional import normalize
 
 from langocc.field import VoxelField

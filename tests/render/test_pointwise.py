@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from scene import random_head
+from render_kit import random_head
 
 from langocc.render import pointwise
 from langocc.render.rows import unit_rows

@@ -5,11 +5,9 @@ import os
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when kernels are defined
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from scene import Head, random_head
+from render_kit import Head, random_head
 from torch.nn.functional import normalize
 
 from langocc.field import VoxelField
