@@ -57,9 +57,12 @@ def test_verbs_embed_and_reduce(
     clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept, reduced = tmp_path / "v2.safetensors", tmp_path / "reducer.safetensors"
-    arguments = ["v2", "--teacher", str(clip_folder), "--query", "red car", "--out", str(kept)]
+    arguments = ["v2", "--teacher", str(clip_folder), "--query", "red car"]
+    arguments += ["--query", "tree", "--out", str(kept)]
     assert run(["vocab", *arguments]) == 0
-    assert "nearest to 'red car'" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "nearest to 'red car'" in told
+    assert "nearest to 'tree'" in told
     teacher = load_teacher(str(clip_folder))
     expected = embed_vocabulary(teacher, load_vocabulary("v2"))
     torch.testing.assert_close(load_embeddings(kept).vectors, expected.vectors)

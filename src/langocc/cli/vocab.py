@@ -16,8 +16,8 @@ class Vocab:
     """v1, v2, city, or a YAML file of class -> prompts."""
     teacher: str = "city-clip"
     """`city-clip`, a CLIP on the hub, a folder or a checkpoint file."""
-    query: tuple[str, ...] = ()
-    """Texts whose nearest prompts are shown."""
+    query: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A text whose nearest prompts are shown; may be given again."""
     neighbours: int = 5
     """Prompts shown for a query."""
     collisions: float = 0.95
