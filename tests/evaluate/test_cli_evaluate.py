@@ -36,14 +36,14 @@ def test_occupancy_and_ray_iou_of_the_prior(
     for what in ("occ3d", "rayiou"):
         out = tmp_path / what
         assert evaluate(what, predictions, "--root", small_city, "--out", out) == 0
-        assert "report.json" in capsys.readouterr().out.replace("\n", "")
-    occupancy = json.loads((tmp_path / "occ3d" / "report.json").read_text())["occupancy"]
+        assert f"report-{what}.json" in capsys.readouterr().out.replace("\n", "")
+    occupancy = json.loads((tmp_path / "occ3d" / "report-occ3d.json").read_text())["occupancy"]
     (level,) = occupancy["levels"]
     assert (occupancy["mask"], occupancy["frames"], level["threshold"]) == ("camera", 4, "as saved")
     assert 0 < level["miou_17"] < 60
     assert 0 < level["occupied_iou"] < 100
     assert np.array(level["confusion"]).sum() == level["voxels"]
-    rays = json.loads((tmp_path / "rayiou" / "report.json").read_text())["rayiou"]
+    rays = json.loads((tmp_path / "rayiou" / "report-rayiou.json").read_text())["rayiou"]
     assert 0 < rays["at"][0] <= rays["at"][1] <= rays["at"][2] < 100
 
 
@@ -57,7 +57,7 @@ def test_the_truth_as_a_prediction_scores_100(
         label = read_label(dataset.folders.occ3d_label(frame))
         write_prediction(tmp_path / "truth", frame.token, Prediction(label.semantics))
     assert evaluate("occ3d", tmp_path / "truth", "--root", small_city, "--mask", "none") == 0
-    level = json.loads((tmp_path / "report.json").read_text())["occupancy"]["levels"][0]
+    level = json.loads((tmp_path / "report-occ3d.json").read_text())["occupancy"]["levels"][0]
     assert (level["miou_17"], level["miou_15"], level["occupied_iou"]) == (100, 100, 100)
 
 

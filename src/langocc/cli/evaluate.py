@@ -30,7 +30,7 @@ class _Evaluation:
     version: str | None = None
     """Folder of tables, such as v1.0-mini; default: the only one, or v1.0-trainval."""
     out: Path | None = None
-    """Folder for report.json and report.md; default: the one around the predictions."""
+    """Folder for the report; default: the run, or the folder around the predictions."""
     name: str = ""
     """What the numbers are called in tables; default: the name of the folder."""
     tolerate_faults: bool = False
@@ -50,15 +50,25 @@ class _Evaluation:
         from langocc.scenes.nuscenes import load
 
         dataset = load(self.root, version=self.version)
-        folder = predictions_folder(self.predictions, self.split)
+        folder = self.folder()
         data = f"{self.root.resolve().name} {dataset.version}"
         name = self.name or self.predictions.resolve().name
         provenance = provenance_of(folder, name, data)
         report = self.measure(Report(provenance, self.split), dataset, folder)
-        paths = write_report(self.out or folder.parent, report)
+        place = self.out or (self.predictions if is_run(self.predictions) else folder.parent)
+        paths = write_report(place, report, self.stem)
         console = Console()
         console.print(Markdown(markdown(report, with_published=False)))
         console.print(f"written: {paths[0]}, and {paths[1]} with published numbers beside these")
+
+    @property
+    def stem(self) -> str:
+        """Name of the report's files; one per kind, so that none overwrites another."""
+        return f"report-{type(self).__name__.lower()}"
+
+    def folder(self) -> Path:
+        """What is evaluated."""
+        return predictions_folder(self.predictions, self.split)
 
     def measure(self, report: "Report", dataset: "NuScenes", folder: Path) -> "Report":
         """The report with this evaluation's numbers added."""
@@ -126,6 +136,8 @@ class Retrieval(_Evaluation):
     """Whose rules: points inside the grid and cosine, or every point and dot product."""
     parts: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
     """Rows of the benchmark; --split does not matter here."""
+    reducer: Path | None = None
+    """Reducer of a model with fewer channels than its teacher; queries go through it."""
 
     def measure(self, report: "Report", dataset: "NuScenes", folder: Path) -> "Report":
         """Adds the scores of the rows."""
@@ -141,6 +153,11 @@ class Retrieval(_Evaluation):
 class All(Retrieval, Rayiou, Occ3d):
     """Occupancy, ray IoU, and retrieval where the data has it."""
 
+    @property
+    def stem(self) -> str:
+        """The report of everything is the report."""
+        return "report"
+
     def measure(self, report: "Report", dataset: "NuScenes", folder: Path) -> "Report":
         """Adds everything."""
         report = Rayiou.measure(self, Occ3d.measure(self, report, dataset, folder), dataset, folder)
@@ -149,15 +166,64 @@ class All(Retrieval, Rayiou, Occ3d):
         return Retrieval.measure(self, report, dataset, folder)
 
 
+@dataclass(frozen=True)
+class Render(_Evaluation):
+    """Rendering of a run: cosine with the teacher, depth error, along rays of LiDAR points."""
+
+    teacher: str = "city-clip"
+    """The run's teacher: `city-clip`, a CLIP on the hub, or a folder."""
+    rays: int = 4096
+    """Rays per key frame."""
+    device: str = "cpu"
+    """Where the model runs: cpu, cuda."""
+
+    def folder(self) -> Path:
+        """The run itself: nothing is read from its predictions."""
+        return self.predictions
+
+    def measure(self, report: "Report", dataset: "NuScenes", folder: Path) -> "Report":
+        """Adds the means over all rays."""
+        import torch
+
+        from langocc.evaluate.faults import refuse
+        from langocc.evaluate.render import RenderErrors
+        from langocc.evaluate.render_rays import lidar_rays
+        from langocc.predictor import Predictor
+        from langocc.speaking import speaker_of
+
+        predictor = Predictor.load(folder, self.device)
+        speaker, errors = speaker_of(predictor, self.teacher), RenderErrors()
+        frames = list(dataset.frames(self.split))
+        refuse((), len(frames), tolerated=False)
+        for frame in frames:
+            target = lidar_rays(frame, speaker.teacher, self.rays, device=self.device)
+            features = target.rays.features
+            assert features is not None
+            if speaker.reducer is not None:
+                features = speaker.reducer.reduce(features)
+            with torch.no_grad():
+                rendered = predictor.field(dataset, frame.token).render(target.rays)
+            assert rendered.features is not None
+            errors.update(rendered.features[0], features[0], rendered.depth_m[0], target.lidar_m)
+        known = replace(
+            report.provenance,
+            checkpoint=predictor.checkpoint,
+            teacher=speaker.teacher.id,
+            initialisation=str(predictor.facts.get("initialisation", "")),
+        )
+        return replace(report, provenance=known, rendering=errors.scores())
+
+
 @tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 @dataclass(frozen=True)
 class Evaluate:
-    """Scores predictions: occupancy, ray IoU, retrieval, or all of it."""
+    """Scores predictions: occupancy, ray IoU, retrieval, rendering, or all but the last."""
 
     what: (
         Annotated[Occ3d, tyro.conf.subcommand("occ3d")]
         | Annotated[Rayiou, tyro.conf.subcommand("rayiou")]
         | Annotated[Retrieval, tyro.conf.subcommand("retrieval")]
+        | Annotated[Render, tyro.conf.subcommand("render")]
         | Annotated[All, tyro.conf.subcommand("all")]
     )
 
@@ -166,13 +232,18 @@ class Evaluate:
         self.what.run()
 
 
+def is_run(place: Path) -> bool:
+    """Whether a folder is that of a training run."""
+    return (place / "checkpoints").is_dir()
+
+
 def predictions_folder(place: Path, split: str) -> Path:
     """The predictions a user named: a folder of them, or a run's for a split.
 
     Raises:
         ConfigError: a run without predictions of this split.
     """
-    if not (place / "checkpoints").is_dir():
+    if not is_run(place):
         return place
     folder = place / "predictions" / split
     if not folder.is_dir():
@@ -208,12 +279,16 @@ def _with_retrieval(
     from langocc.evaluate.benchmark import read_rows
     from langocc.evaluate.lookup import frame_lookup
     from langocc.evaluate.retrieval import evaluate_retrieval
+    from langocc.teachers.reducer import load_reducer
 
     if dataset.folders.retrieval is None:
         raise DataError(f"{dataset.root}: no retrieval benchmark; expected retrieval_benchmark/")
     rows = read_rows(dataset.folders.retrieval, options.parts)
     queries = sorted({row.query for row in rows})
-    vectors = teacher.text(queries, templates=templates).float().cpu().numpy()
+    texts = teacher.text(queries, templates=templates).float()
+    if options.reducer is not None:
+        texts = load_reducer(options.reducer)[0].reduce(texts)
+    vectors = texts.detach().cpu().numpy()
     result = evaluate_retrieval(
         folder,
         rows,

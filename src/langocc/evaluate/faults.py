@@ -32,7 +32,8 @@ def refuse(faults: Sequence[Fault], total: int, *, tolerated: bool) -> None:
         tolerated: The caller wants numbers over the rest; the report still lists every fault.
 
     Raises:
-        DataError: there are faults and they are not tolerated, or nothing is left without them, or nothing was asked for.
+        DataError: there are faults and they are not tolerated, nothing is left without them, or
+            nothing was asked for.
     """
     if not total:
         raise DataError("nothing to evaluate: expected at least one frame or row, got none")

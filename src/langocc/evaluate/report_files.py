@@ -9,9 +9,9 @@ from langocc.evaluate.report import Report
 from langocc.files import replacing
 
 
-def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
-    """Writes `report.json` and `report.md` into a folder and returns their paths."""
-    paths = folder / "report.json", folder / "report.md"
+def write_report(folder: Path, report: Report, stem: str = "report") -> tuple[Path, Path]:
+    """Writes `<stem>.json` and `<stem>.md` into a folder and returns their paths."""
+    paths = folder / f"{stem}.json", folder / f"{stem}.md"
     texts = json.dumps(report.to_json(), indent=1, allow_nan=False), markdown(report)
     for path, text in zip(paths, texts, strict=True):
         with replacing(path) as temporary:
