@@ -209,7 +209,7 @@ class Render(_Evaluation):
             report.provenance,
             checkpoint=predictor.checkpoint,
             teacher=speaker.teacher.id,
-            initialisation=str(predictor.facts.get("initialisation", "")),
+            initialisation=str(predictor.facts.get("initial", "")),
         )
         return replace(report, provenance=known, rendering=errors.scores())
 
