@@ -62,7 +62,7 @@ class SceneLabeller:
         """The labels of a key frame, in its ego frame (x forward, y left, z up)."""
         ego_from_world = invert_rigid(key.world_from_ego)
         semantics = semantic_grid([part.moved(ego_from_world) for part in self._parts(key, sweep)])
-        mask_lidar = self._coverage.mask(ego_from_world, self._world.movers, key.time_s)
+        mask_lidar = self._coverage.mask(ego_from_world, self._world.movers, key.time_s, sweep)
         ego_from_cams = [ego_from_world @ e.world_from_cam for e in key.exposures]
         seen = camera_mask(semantics, [e.camera for e in key.exposures], ego_from_cams)
         return Occ3dLabel(

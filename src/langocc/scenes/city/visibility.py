@@ -45,15 +45,17 @@ class LidarCoverage:
     mover_hits: Mapping[int, Float32[np.ndarray, "_ 3"]]
 
     def mask(
-        self, ego_from_world: Transform, movers: Sequence[Mover], time_s: float
+        self, ego_from_world: Transform, movers: Sequence[Mover], time_s: float, sweep: Sweep
     ) -> Bool[np.ndarray, "x y z"]:
         """`mask_lidar` of the key ego frame at a time.
 
-        A voxel counts as crossed when the cell of the scene's grid around its centre is.
+        A voxel counts as crossed when the cell of the scene's grid around its centre is. Hits of
+        all sweeps count where they are to a decimetre, those of the key frame's own exactly.
         """
         seen = np.zeros(OCC3D_GRID.shape, dtype=bool)
         cell = voxel_index(self.grid, _moved(invert_rigid(ego_from_world), _CENTRES))
         seen.reshape(-1)[:] = self.crossed.reshape(-1)[cell] & (cell >= 0)
+        _mark(seen, _moved(ego_from_world, sweep.points_world))
         _mark(seen, _moved(ego_from_world, self.still_hits))
         for index, hits in self.mover_hits.items():
             world_from_thing = movers[index].world_from_thing(time_s)
