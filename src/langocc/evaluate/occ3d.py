@@ -119,8 +119,10 @@ def frame_counts(
 ) -> ThresholdCounts:
     """Confusion counts of one frame at every threshold."""
     mask = label.mask(options.mask)
-    levels = [prediction.at(level) for level in options.levels]
-    return np.stack([occupancy_counts(level, label.semantics, mask) for level in levels])
+    labels = label.semantics
+    if mask is not None:  # a few percent of the grid
+        prediction, labels = prediction.where(mask), labels[mask]
+    return np.stack([occupancy_counts(prediction.at(t), labels) for t in options.levels])
 
 
 def evaluate_predictions(

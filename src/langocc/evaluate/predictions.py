@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float16, UInt8
+from jaxtyping import Bool, Float16, UInt8
 
 from langocc.errors import ConfigError, DataError
 from langocc.evaluate.archives import read_arrays, write_arrays
@@ -32,12 +32,17 @@ from langocc.scenes.occ3d import FREE_ID
 class Prediction:
     """One frame's prediction; the arrays are those of the file."""
 
-    semantics: UInt8[np.ndarray, "x y z"]
-    density: Float16[np.ndarray, "x y z"] | None = None
-    classes: UInt8[np.ndarray, "x y z"] | None = None
+    semantics: UInt8[np.ndarray, "*grid"]
+    density: Float16[np.ndarray, "*grid"] | None = None
+    classes: UInt8[np.ndarray, "*grid"] | None = None
     threshold: float | None = None
 
-    def at(self, threshold: float | None) -> UInt8[np.ndarray, "x y z"]:
+    def where(self, mask: Bool[np.ndarray, "*grid"]) -> "Prediction":
+        """Only the voxels of a mask, in a row."""
+        parts = (self.semantics, self.density, self.classes)
+        return Prediction(*(None if p is None else p[mask] for p in parts), self.threshold)  # pyright: ignore
+
+    def at(self, threshold: float | None) -> UInt8[np.ndarray, "*grid"]:
         """Ids under a density threshold (1/m); None takes `semantics` as it is.
 
         Raises:
