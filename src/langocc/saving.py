@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from langocc.errors import ConfigError
 from langocc.evaluate.predictions import missing_tokens, write_prediction
+from langocc.field import VoxelField
 from langocc.files import replacing
 from langocc.predictor import ClassQueries, Predictor, predict_classes, predict_points
 from langocc.scenes.dataset import Dataset
@@ -37,7 +39,7 @@ def save_predictions(
     queries: ClassQueries,
     folder: Path,
     plan: SavePlan,
-    watch: Callable[[Frame], None] = lambda _: None,
+    watch: Callable[[Frame, VoxelField | None], None] = lambda frame, field: None,
 ) -> None:
     """Writes `<token>.npz` of every frame; files of the same plan and checkpoint are kept.
 
@@ -48,16 +50,18 @@ def save_predictions(
         queries: The vocabulary's vectors.
         folder: Where to write.
         plan: What else decides about the files' content.
-        watch: Called after every frame, also for those that were there.
+        watch: Called after every frame with its field; None for frames that were there.
 
     Raises:
         DataError: an image is missing or damaged.
+        ConfigError: the folder holds archives that are no predictions of ours.
         OSError: the disk is full or the folder cannot be written.
     """
     record = {"checkpoint": dict(predictor.checkpoint), **vars(plan)}
     _claim(folder, record)
     missing = set(missing_tokens(folder, [frame.token for frame in frames]))
     for frame in frames:
+        field = None
         if frame.token in missing:
             field = predictor.field(dataset, frame.token)
             points = plan.points and frame.lidar is not None
@@ -67,7 +71,7 @@ def save_predictions(
                 predict_classes(field, queries, plan.threshold),
                 predict_points(field, frame) if points else None,
             )
-        watch(frame)
+        watch(frame, field)
 
 
 def _claim(folder: Path, record: dict[str, object]) -> None:
@@ -75,7 +79,13 @@ def _claim(folder: Path, record: dict[str, object]) -> None:
     path = folder / "predictions.json"
     if path.exists() and json.loads(path.read_text()) == record:
         return
-    for stale in folder.glob("*.npz"):
-        stale.unlink()
+    stale = list(folder.glob("*.npz"))
+    if stale and not path.exists():
+        raise ConfigError(
+            f"{folder}: holds {len(stale)} .npz files that were not written here ({path.name} is "
+            "missing); name another folder"
+        )
+    for file in stale:
+        file.unlink()
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")

@@ -19,6 +19,8 @@ VERBS = {
     "train": "langocc.cli.train:Train",
     "demo": "langocc.cli.demo:Demo",
     "convert": "langocc.cli.convert:Convert",
+    "predict": "langocc.cli.predict:Predict",
+    "view": "langocc.cli.view:View",
     "evaluate": "langocc.cli.evaluate:Evaluate",
 }
 """Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""

@@ -78,3 +78,13 @@ def stacked(images: Sequence[Image.Image]) -> Image.Image:
         page.paste(image, (0, y))
         y += image.height
     return page
+
+
+def beside(images: Sequence[Image.Image]) -> Image.Image:
+    """Pictures from left to right, aligned at their tops."""
+    page = Image.new("RGB", (sum(i.width for i in images), max(i.height for i in images)), PAPER)
+    x = 0
+    for image in images:
+        page.paste(image, (x, 0))
+        x += image.width
+    return page

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`langocc predict`: from images to occupancy, answers to text, and pictures of both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from langocc.cli.train import choose_device
+from langocc.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from langocc.field import VoxelField
+    from langocc.predictor import Predictor
+    from langocc.saving import SavePlan
+    from langocc.scenes.frame import Frame
+    from langocc.scenes.nuscenes import NuScenes
+    from langocc.speaking import Speaker
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Predicts occupancy and answers text; writes <token>.npz and pictures, skips what is there."""
+
+    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
+    """Run folder (its newest checkpoint is taken) or checkpoint file."""
+    root: Path
+    """Data root: ROOT/{nuscenes, gts, retrieval_benchmark}, or a bare nuScenes folder."""
+    token: tuple[str, ...] = ()
+    """Key frames to predict; default: all of --split."""
+    split: Literal["train", "val", "test"] | None = None
+    """Scenes to predict; default: val."""
+    query: tuple[str, ...] = ()
+    """Texts to look for; each gives a picture."""
+    threshold: float = 0.1
+    """Density from which a voxel counts as occupied, 1/m."""
+    vocabulary: str = "city"
+    """Prompts of the classes: city, v1, v2, or a YAML file."""
+    teacher: str = "city-clip"
+    """Whose text encoder answers: the CLIP that the model was taught with (a name or a folder)."""
+    templates: bool = True
+    """Average each prompt over the 85 prompt templates, as published."""
+    points: bool = False
+    """Also save the feature of every LiDAR point, for retrieval (about 35 MB a frame)."""
+    pictures: bool | None = None
+    """Draw PNGs of every frame; default: when frames or queries are named."""
+    out: Path | None = None
+    """Folder to write; default RUN/predictions/SPLIT, or RUN/predictions/frames for --token."""
+    work: Path | None = None
+    """Folder of the key-frame index; default ROOT/langocc."""
+    version: str | None = None
+    """Folder of tables, such as v1.0-mini; default: the only one, or v1.0-trainval."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes the GPU if there is one."""
+
+    def run(self) -> None:
+        """Predicts, draws, and says what was done."""
+        from rich.console import Console
+
+        from langocc.predictor import Predictor
+        from langocc.saving import SavePlan
+        from langocc.scenes.nuscenes import load
+        from langocc.speaking import speaker_of
+
+        self._check()
+        console = Console(highlight=False, soft_wrap=True)
+        dataset = load(self.root, version=self.version, work=self.work)
+        frames = self._frames(dataset)
+        predictor = Predictor.load(self.run_folder, choose_device(self.device))
+        speaker = speaker_of(predictor, self.teacher)
+        plan = SavePlan(self.threshold, self.vocabulary, self.templates, self.points)
+        for line in limits(predictor, dataset, frames, self.points):
+            console.print(f"note: {line}", markup=False)
+        measured = self._work(console, predictor, speaker, dataset, frames, plan)
+        console.print(f"{len(frames)} frames in {self.folder}", markup=False)
+        for token, numbers in measured.items():
+            for name, value in numbers.items():
+                console.print(f"{token}: {name}: {value}", markup=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where predictions are written."""
+        if self.out is not None:
+            return self.out
+        place = self.run_folder
+        if place.is_file():
+            place = place.parent.parent if place.parent.name == "checkpoints" else place.parent
+        return place / "predictions" / ("frames" if self.token else self.split or "val")
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether PNGs are drawn."""
+        return bool(self.token or self.query) if self.pictures is None else self.pictures
+
+    def _check(self) -> None:
+        if self.token and self.split:
+            raise ConfigError("token, split: expected one of them, got both")
+        if not 0 < self.threshold < float("inf"):
+            raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
+        if any(not query.strip() for query in self.query):
+            raise ConfigError("query: expected a text, got an empty one")
+        if self.query and not self.has_pictures:
+            raise ConfigError("query: answers are pictures; leave --no-pictures out")
+
+    def _frames(self, dataset: "NuScenes") -> "list[Frame]":
+        if self.token:
+            return [dataset.frame(token) for token in dict.fromkeys(self.token)]
+        split = self.split or "val"
+        frames = list(dataset.frames(split))
+        if not frames:
+            counts = {s: sum(1 for _ in dataset.frames(s)) for s in dataset.splits}
+            there = ", ".join(f"{name}: {count}" for name, count in counts.items())
+            raise DataError(f"{self.root}: no frames in split {split!r}; there are {there}")
+        return frames
+
+    def _work(
+        self,
+        console: "Console",
+        predictor: "Predictor",
+        speaker: "Speaker",
+        dataset: "NuScenes",
+        frames: "Sequence[Frame]",
+        plan: "SavePlan",
+    ) -> dict[str, dict[str, str]]:
+        """Predicts every frame under a progress bar; returns what was measured, by token."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        from langocc.saving import save_predictions
+        from langocc.teachers.text import load_vocabulary
+
+        classes = speaker.classes(load_vocabulary(self.vocabulary), templates=self.templates)
+        measured: dict[str, dict[str, str]] = {}
+        columns = ("predicting", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("", total=len(frames))
+
+            def watch(frame: "Frame", field: "VoxelField | None") -> None:
+                if self.has_pictures:
+                    measured[frame.token] = self._draw(predictor, speaker, dataset, frame, field)
+                bar.advance(task)
+
+            save_predictions(predictor, dataset, frames, classes, self.folder, plan, watch)
+        return measured
+
+    def _draw(
+        self,
+        predictor: "Predictor",
+        speaker: "Speaker",
+        dataset: "NuScenes",
+        frame: "Frame",
+        field: "VoxelField | None",
+    ) -> dict[str, str]:
+        from langocc.evaluate.labels import read_label
+        from langocc.evaluate.predictions import prediction_path, read_prediction
+        from langocc.view.frame_files import Shown, are_drawn, draw_files
+
+        folder = self.folder / frame.token
+        label = dataset.folders.occ3d_label(frame)
+        has_label = label is not None and label.is_file()
+        record = {
+            "checkpoint": dict(predictor.checkpoint),
+            "threshold": self.threshold,
+            "vocabulary": self.vocabulary,
+            "templates": self.templates,
+            "queries": list(self.query),
+            "truth": has_label,
+        }
+        if are_drawn(folder, record):
+            return {}
+        field = predictor.field(dataset, frame.token) if field is None else field
+        shown = Shown(
+            frame,
+            field,
+            read_prediction(prediction_path(self.folder, frame.token)).semantics,
+            read_label(label).semantics if label is not None and has_label else None,
+            self._answers(speaker, field),
+        )
+        return draw_files(folder, shown, predictor.config.render, record)
+
+    def _answers(self, speaker: "Speaker", field: "VoxelField") -> Mapping[str, Any]:
+        from langocc.view.frame_files import answers_on_grid
+
+        if not self.query:
+            return {}
+        occupied = field.occupied(self.threshold)
+        vectors = speaker.vectors(self.query, templates=self.templates)
+        scores = occupied.query(vectors).float().cpu().numpy()
+        return {
+            query: answers_on_grid(occupied, row, field.grid.shape)
+            for query, row in zip(self.query, scores, strict=True)
+        }
+
+
+def limits(
+    predictor: "Predictor", dataset: "NuScenes", frames: "Sequence[Frame]", points: bool
+) -> list[str]:
+    """What cannot be done for these frames, in words."""
+    lines = []
+    needed = predictor.config.sample.frames - 1
+    short = sum(dataset.position(frame.token)[1] < needed for frame in frames)
+    if short:
+        lines.append(
+            f"{short} of {len(frames)} frames have fewer than {needed} frames before them; they "
+            "stand in for these themselves, and the model sees less motion"
+        )
+    blind = sum(frame.lidar is None for frame in frames)
+    if blind:
+        lost = "no depth error and no point features" if points else "no depth error"
+        lines.append(f"{blind} of {len(frames)} frames have no LiDAR: {lost}")
+    labels = [dataset.folders.occ3d_label(frame) for frame in frames]
+    unlabelled = sum(label is None or not label.is_file() for label in labels)
+    if unlabelled:
+        lines.append(f"{unlabelled} of {len(frames)} frames have no Occ3D label: no truth beside")
+    if "teacher" not in predictor.facts:
+        lines.append("the checkpoint does not say which teacher taught it; --teacher is trusted")
+    return lines

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text side of a trained model: the text tower it was taught with, in the model's own space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from langocc.errors import ConfigError
+from langocc.predictor import ClassQueries, Predictor
+from langocc.teachers.load import load_teacher
+from langocc.teachers.reducer import Reducer
+from langocc.teachers.teacher import Teacher
+from langocc.teachers.text import Vocabulary
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Turns text into vectors that a model's features can be compared with.
+
+    Attributes:
+        teacher: Gives the text tower.
+        reducer: Leads to the model's smaller space; None: it has the teacher's.
+    """
+
+    teacher: Teacher
+    reducer: Reducer | None = None
+
+    @torch.no_grad()
+    def vectors(
+        self, prompts: Sequence[str], *, templates: bool = True
+    ) -> Float[Tensor, "prompt channel"]:
+        """Unit vectors of prompts, averaged over the 85 templates unless told not to."""
+        vectors = self.teacher.text(prompts, templates=templates).float()
+        return vectors if self.reducer is None else self.reducer.reduce(vectors)
+
+    def classes(self, vocabulary: Vocabulary, *, templates: bool = True) -> ClassQueries:
+        """The vectors of a vocabulary's prompts with their classes."""
+        vectors = self.vectors(vocabulary.prompts, templates=templates)
+        return ClassQueries(vectors, vocabulary.class_ids)
+
+
+def speaker_of(predictor: Predictor, teacher: str) -> Speaker:
+    """The text side of a model, on the model's device.
+
+    Args:
+        predictor: The model.
+        teacher: Name of its teacher, as for `load_teacher`.
+
+    Raises:
+        ConfigError: the model knows colours instead of text, or another teacher taught it.
+        DataError: the teacher cannot be loaded.
+    """
+    if predictor.config.model.variant != "language":
+        raise ConfigError(
+            f"{predictor.checkpoint['file']}: expected a model that was taught text, found variant "
+            f"{predictor.config.model.variant!r}, which knows colours only"
+        )
+    loaded = load_teacher(teacher, device=predictor.device)
+    taught_by = predictor.facts.get("teacher")
+    # Options of the image tower come after the name and weights of the teacher; text has none.
+    if (
+        taught_by is not None
+        and taught_by != loaded.id
+        and not taught_by.startswith(f"{loaded.id}-")
+    ):
+        raise ConfigError(
+            f"teacher: {predictor.checkpoint['file']} was taught by {taught_by}, and --teacher "
+            f"{teacher} is {loaded.id}; its answers would mean nothing"
+        )
+    head = predictor.config.model.head
+    channels = head.reduced_from or head.embedding_channels
+    if loaded.channels != channels:
+        raise ConfigError(
+            f"teacher: the model's text space has {channels} channels, that of {loaded.id} has "
+            f"{loaded.channels}"
+        )
+    return Speaker(loaded, predictor.model.reducer)
