@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
@@ -146,26 +147,35 @@ def annotate(
             Instance(instance, category_token(thing.category), len(seen), chain[1], chain[-2])
         )
         for place, sighting in enumerate(seen, start=1):
-            length_m, width_m, height_m = thing.size_m
-            centre = sighting.world_from_thing @ np.array([0, 0, height_m / 2, 1])
-            _, rotation = pose_columns(global_from_world @ sighting.world_from_thing)
-            annotations.append(
-                SampleAnnotation(
-                    token=chain[place],
-                    sample_token=sighting.sample_token,
-                    instance_token=instance,
-                    attribute_tokens=_attributes(thing.category, world.movers[mover], sighting),
-                    visibility_token=_visibility_token(sighting.visible),
-                    translation=(global_from_world @ centre)[:3].tolist(),
-                    size=[width_m, length_m, height_m],
-                    rotation=rotation,
-                    num_lidar_pts=sighting.lidar_points,
-                    num_radar_pts=0,
-                    prev=chain[place - 1],
-                    next=chain[place + 1],
-                )
-            )
+            before, mine, after = chain[place - 1 : place + 2]
+            record = _annotation(world, sighting, global_from_world, instance)
+            linked = msgspec.structs.replace(record, token=mine, prev=before, next=after)
+            annotations.append(linked)
     return instances, annotations
+
+
+def _annotation(
+    world: World, sighting: Sighting, global_from_world: Transform, instance: str
+) -> SampleAnnotation:
+    """The record of a box, not yet in its chain."""
+    mover = world.movers[sighting.mover]
+    thing = world.things[mover.thing]
+    length_m, width_m, height_m = thing.size_m
+    centre = sighting.world_from_thing @ np.array([0, 0, height_m / 2, 1])
+    return SampleAnnotation(
+        token="",
+        sample_token=sighting.sample_token,
+        instance_token=instance,
+        attribute_tokens=_attributes(thing.category, mover, sighting),
+        visibility_token=_visibility_token(sighting.visible),
+        translation=(global_from_world @ centre)[:3].tolist(),
+        size=[width_m, length_m, height_m],
+        rotation=pose_columns(global_from_world @ sighting.world_from_thing)[1],
+        num_lidar_pts=sighting.lidar_points,
+        num_radar_pts=0,
+        prev="",
+        next="",
+    )
 
 
 def _speed_m_per_s(mover: Mover, time_s: float) -> float:
