@@ -7,7 +7,12 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from langocc.geometry.rigid import rigid, rotation_from_quaternion
+from langocc.geometry.rigid import (
+    invert_rigid,
+    rigid,
+    rotation_from_quaternion,
+    transform_points,
+)
 from langocc.scenes.frame import Camera, Frame, Lidar
 
 WIDTH, HEIGHT = 160, 90
@@ -94,6 +99,9 @@ def make_scene(folder, name: str, frames: int, seed: int = 0) -> list[Frame]:
             )
         points = generator.uniform((-45, -45, -2.9), (45, 45, 4), size=(4000, 3))
         points[:3] = np.nan
+        ahead = np.array([[1.0 + depth, 0.1, 1.45] for depth in (0.3, 0.9, 1.1, 2.0)])
+        ego_from_lidar = rigid(yaw(-90), [0.9, 0.0, 1.8])
+        points[3:7] = transform_points(invert_rigid(ego_from_lidar), ahead)
         sweep = folder / f"{name}-{index}.pcd.bin"
         rows = np.zeros((len(points), 5), dtype="<f4")
         rows[:, :3] = points
@@ -101,7 +109,7 @@ def make_scene(folder, name: str, frames: int, seed: int = 0) -> list[Frame]:
         lidar = Lidar(
             points_path=sweep,
             columns=5,
-            ego_from_lidar=rigid(yaw(-90), [0.9, 0.0, 1.8]),
+            ego_from_lidar=ego_from_lidar,
             global_from_ego=global_from_ego,
             timestamp_us=time_us,
             token=f"{name}-{index}-lidar",

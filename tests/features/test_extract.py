@@ -283,6 +283,16 @@ class TestBadInput:
         with pytest.raises(ConfigError, match="i/n"):
             shard_of(text)
 
+    def test_the_share_follows_from_torchrun_or_slurm(self):
+        assert shard_of(None, {}) == (0, 1)
+        assert shard_of(None, {"RANK": "3", "WORLD_SIZE": "4"}) == (3, 4)
+        array = {
+            "SLURM_ARRAY_TASK_ID": "7",
+            "SLURM_ARRAY_TASK_MIN": "5",
+            "SLURM_ARRAY_TASK_COUNT": "3",
+        }
+        assert shard_of(None, array) == (2, 3)
+
     def test_a_vocabulary_without_sky_is_refused(self, teacher):
         with pytest.raises(ConfigError, match="'sky'"):
             sky_rule(teacher, Vocabulary("none", ("road",), (11,)))

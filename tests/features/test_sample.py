@@ -313,3 +313,18 @@ class TestLoader:
     def test_impossible_samples_are_refused(self, values):
         with pytest.raises(ConfigError, match="sample: expected"):
             SampleConfig(**values)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("codec", ["fp16", "int8", "pca-int8", "pca-int4"])
+def test_unpacking_on_the_gpu_gives_the_same(drive, tmp_path, codec):
+    store = make_store(drive, tmp_path, codec)
+    config = replace(SMALL, colours=True, unsure_weight=0.5, swap_rgb=True)
+    samples = TrainingSet(drive, store, config, ["scene-a-1", "scene-b-2"])
+    packed = collate([samples[0], samples[1]])
+    here, there = packed.to("cpu"), packed.pin_memory().to("cuda")
+    torch.testing.assert_close(there.images.cpu(), here.images, rtol=0, atol=1e-6)
+    for name, value in vars(here.rays).items():
+        # the product with the basis may be rounded to TF32's 10 bits
+        torch.testing.assert_close(getattr(there.rays, name).cpu(), value, rtol=0, atol=2e-3)

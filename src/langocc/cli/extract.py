@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`langocc extract ROOT`: teacher features of the prepared rays."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,12 +48,13 @@ class Extract:
     sky: str | None = None
     """Vocabulary (name or YAML file) that tells sky from the rest; default: `city` for city-clip,
     else `v1`. Asked for rays without a measured depth."""
-    shard: str = "0/1"
-    """i/n: do scenes i, i + n, i + 2 n, ... so that n runs share the work."""
+    shard: str | None = None
+    """i/n: do scenes i, i + n, i + 2 n, ... so that n runs share the work. Default: the rank under
+    torchrun, the task of a Slurm array, else 0/1."""
     readers: int = 4
     """Threads that decode images."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes the GPU if there is one."""
+    """cpu, cuda, cuda:1, ...; auto takes the GPU if there is one (torchrun: the local rank's)."""
 
     def run(self) -> None:
         """Extracts and says what is there."""
@@ -92,7 +94,8 @@ class Extract:
             return None
         device = self.device
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            local = os.environ.get("LOCAL_RANK", "0")
+            device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
         return load_teacher(
             self.teacher, self.form, device=device, image_height_px=self.image_height
         )

@@ -5,8 +5,9 @@ What a shard holds depends on its scene, the teacher and the options alone, so a
 killed and started again ends with the same bytes as one that was not.
 """
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -151,8 +152,13 @@ class _Look:
         return index, frame_targets(chosen, decoded, self.teacher, self.sky)
 
 
-def shard_of(text: str) -> tuple[int, int]:
+def shard_of(text: str | None, environment: Mapping[str, str] | None = None) -> tuple[int, int]:
     """`i/n` as numbers: this run does scenes i, i + n, i + 2 n, ... of the list.
+
+    Args:
+        text: `i/n`; None: what torchrun (RANK, WORLD_SIZE) or a Slurm array
+            (SLURM_ARRAY_TASK_ID, _MIN, _COUNT) says, else 0/1.
+        environment: Environment variables; None: the process's own.
 
     Raises:
         ConfigError: not of that form, or i is not in 0 .. n - 1.
@@ -160,7 +166,18 @@ def shard_of(text: str) -> tuple[int, int]:
     Example:
         >>> shard_of("1/4")
         (1, 4)
+        >>> shard_of(None, {"RANK": "2", "WORLD_SIZE": "8"})
+        (2, 8)
     """
+    if text is None:
+        values = os.environ if environment is None else environment
+        if "WORLD_SIZE" in values:
+            return int(values.get("RANK", 0)), int(values["WORLD_SIZE"])
+        if "SLURM_ARRAY_TASK_COUNT" in values:
+            first = int(values.get("SLURM_ARRAY_TASK_MIN", 0))
+            index = int(values.get("SLURM_ARRAY_TASK_ID", first)) - first
+            return index, int(values["SLURM_ARRAY_TASK_COUNT"])
+        return 0, 1
     try:
         index, count = (int(part) for part in text.split("/"))
     except ValueError:
