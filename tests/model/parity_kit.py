@@ -189,8 +189,8 @@ def geometry(rig: CameraRig, config: ModelConfig) -> Arrays:
     found = {
         "sensor2keyegos": torch.stack([key_from_cam(rig, f, quirks) for f in range(3)]).float(),
         "curr2adjsensor": torch.stack([reference_from_cam(rig, f, f + 1) for f in (0, 1)]).float(),
-        "frustum_sub": coarse[::8, ::4, ::4],
-        "cv_frustum_sub": fine[::8, ::8, ::8],
+        "frustum_sub": coarse[:, ::8, ::4, ::4].movedim(0, -1),
+        "cv_frustum_sub": fine[:, ::8, ::8, ::8].movedim(0, -1),
     }
     for name, frame in FRAMES.items():
         found[f"mlp_input_{name}"] = camera_numbers(rig, frame, quirks)

@@ -52,11 +52,11 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Float[Tensor, "view _ _ _"]) -> Float[Tensor, "view _ _ _"]:
         """Features after the block."""
-        residual = self.bn1(self.conv1(x)).relu()
-        residual = self.bn2(self.conv2(residual)).relu()
+        residual = self.bn1(self.conv1(x)).relu_()
+        residual = self.bn2(self.conv2(residual)).relu_()
         residual = self.bn3(self.conv3(residual))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return (residual + shortcut).relu()
+        return (residual + shortcut).relu_()
 
 
 class Backbone(nn.Module):
@@ -85,7 +85,7 @@ class Backbone(nn.Module):
         self, images: Float[Tensor, "view 3 height width"]
     ) -> Float[Tensor, "view channel4 height4 width4"]:
         """Output of layer1 alone: all that a stereo reference needs."""
-        x = self.maxpool(self.bn1(self.conv1(images)).relu())
+        x = self.maxpool(self.bn1(self.conv1(images)).relu_())
         return self._run(self.layer1, x)
 
     def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:

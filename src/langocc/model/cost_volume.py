@@ -54,15 +54,15 @@ def _view_cost(
 ) -> Float[Tensor, "depth height width"]:
     flat_grid = grid.flatten(0, 1)[None]
     cost = grid.new_zeros(grid.shape[:-1])
-    last_warp = cost
+    is_invalid = ~_is_inside(grid)
     for mine, theirs in zip(
         current.split(CHANNELS_AT_ONCE), reference.split(CHANNELS_AT_ONCE), strict=True
     ):
         warped = grid_sample(theirs[None], flat_grid, align_corners=True)
         warped = warped.view(-1, *grid.shape[:-1])
-        cost += (mine[:, None] - warped).abs().sum(dim=0)
-        last_warp = warped[0]
-    is_invalid = last_warp == 0 if zero_is_invalid else ~_is_inside(grid)
+        if zero_is_invalid:
+            is_invalid = warped[0] == 0  # that of the last group stays
+        cost += warped.sub_(mine[:, None]).abs_().sum(dim=0)
     return cost + invalid_cost * is_invalid
 
 

@@ -31,7 +31,7 @@ class PointDecoder(nn.Module):
     def hidden(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape hidden"]:
         """Hidden features: everything before the last layer."""
         for layer in self.layers:
-            features = layer(features).relu()
+            features = layer(features).relu_()
         return features
 
     def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape out"]:

@@ -123,6 +123,6 @@ class BasicBlock(nn.Module):
         self, x: Float[Tensor, "view _ height width"]
     ) -> Float[Tensor, "view channel height width"]:
         """Features after the block."""
-        residual = self.bn1(self.conv1(x)).relu()
+        residual = self.bn1(self.conv1(x)).relu_()
         residual = self.bn2(self.conv2(residual))
-        return (residual + self.shortcut(x)).relu()
+        return (residual + self.shortcut(x)).relu_()

@@ -8,7 +8,7 @@ Source: method.md sections 2.5 to 2.7.
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv3d, interpolate
+from torch.nn.functional import interpolate, linear
 
 from langocc.model.config import EncoderConfig
 
@@ -32,9 +32,9 @@ class ResidualBlock3d(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch _ _ _ _"]) -> Float[Tensor, "batch _ _ _ _"]:
         """Features after the block."""
-        residual = self.norm1(self.conv1(x)).relu()
+        residual = self.norm1(self.conv1(x)).relu_()
         residual = self.norm2(self.conv2(residual))
-        return (residual + self.shortcut(x)).relu()
+        return (residual + self.shortcut(x)).relu_()
 
 
 class Encoder3d(nn.Module):
@@ -83,11 +83,20 @@ class Pyramid3d(nn.Module):
         self, levels: list[Float[Tensor, "batch _ _ _ _"]]
     ) -> Float[Tensor, "batch channel x y z"]:
         """The merged volume at the finest resolution."""
-        kernels = self.merge.weight.split(self.level_channels, dim=1)
-        merged = conv3d(levels[0], kernels[0])
+        kernels = self.merge.weight.flatten(1).split(self.level_channels, dim=1)
+        merged = _project(levels[0], kernels[0])
         for level, kernel in zip(levels[1:], kernels[1:], strict=True):
-            projected = conv3d(level, kernel)
             merged = merged + interpolate(
-                projected, size=merged.shape[2:], mode="trilinear", align_corners=True
+                _project(level, kernel),
+                size=merged.shape[2:],
+                mode="trilinear",
+                align_corners=True,
             )
-        return self.norm(merged).relu()
+        return self.norm(merged).relu_()
+
+
+def _project(
+    volume: Float[Tensor, "batch _ x y z"], kernel: Float[Tensor, "channel _"]
+) -> Float[Tensor, "batch channel x y z"]:
+    """A 1x1x1 convolution, as the matrix product it is: that keeps channels last."""
+    return linear(volume.movedim(1, -1), kernel).movedim(-1, 1)

@@ -146,7 +146,7 @@ class LangOcc(nn.Module):
 
     def decode(self, volume: Float[Tensor, "batch channel x y z"]) -> VoxelField:
         """Density and voxel features; the head's own answer is left to who asks the field."""
-        features = self.final_conv(volume).relu_().permute(0, 2, 3, 4, 1)
+        features = self.final_conv(volume).relu_().permute(0, 2, 3, 4, 1).contiguous()
         density = self.config.head.density_scale * self.density_head(features).float().sigmoid()
         return VoxelField(
             self.config.grid, density[..., 0], features, self.head, self.config.variant
@@ -178,6 +178,7 @@ class LangOcc(nn.Module):
         initial.initialise_depth_net(self.depth_net)
         initial.fill(self.neck.modules(), nn.init.xavier_uniform_)
         initial.fill([self.final_conv], initial.kaiming("fan_out"))
+        nn.init.constant_(self.density_head.last.bias, self.config.head.density_bias)
 
     def _store_channels_last(self) -> None:
         """Keeps 3D kernels as the volumes are kept, so that no convolution reorders its input."""

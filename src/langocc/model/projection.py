@@ -68,7 +68,7 @@ def camera_numbers(rig: CameraRig, frame: int, quirks: Quirks) -> Float[Tensor, 
 
 def frustum(
     input_size: tuple[int, int], stride: int, depth: DepthConfig
-) -> Float[Tensor, "depth height width 3"]:
+) -> Float[Tensor, "3 depth height width"]:
     """(u, v, d): pixels (u, v) of the network's input at depths d in metres.
 
     One pixel for each cell of a feature map of that stride, spread from the first pixel of the
@@ -80,26 +80,26 @@ def frustum(
     v = torch.linspace(0, height - 1, rows, dtype=torch.float32)
     u = torch.linspace(0, width - 1, columns, dtype=torch.float32)
     d, v, u = torch.meshgrid(depth_m, v, u, indexing="ij")
-    return torch.stack([u, v, d], dim=-1)
+    return torch.stack([u, v, d])
 
 
 def lifted_points_m(
     rig: CameraRig,
     frame: int,
-    frustum: Float[Tensor, "depth height width 3"],
+    frustum: Float[Tensor, "3 depth height width"],
     quirks: Quirks,
 ) -> Float[Tensor, "batch cam depth height width 3"]:
     """Points of the frustum in the augmented key ego frame, metres."""
     key_from_frame = key_from_cam(rig, frame, quirks)
     points_m = _unprojected(frustum, rig, rig.intrinsics[:, frame], key_from_frame)
     augmented_from_ego = rig.augmented_from_ego[:, None].expand_as(key_from_frame[..., :3, :3])
-    return _times(augmented_from_ego.float(), points_m)
+    return torch.stack(_times(augmented_from_ego.float(), points_m), dim=-1)
 
 
 def stereo_grid(
     rig: CameraRig,
     frame: int,
-    frustum: Float[Tensor, "depth height width 3"],
+    frustum: Float[Tensor, "3 depth height width"],
     input_size: tuple[int, int],
 ) -> Float[Tensor, "batch cam depth height width 2"]:
     """Where the frustum's points appear in the images of the frame before.
@@ -110,70 +110,76 @@ def stereo_grid(
     """
     intrinsics = rig.intrinsics[:, 0]
     points_m = _unprojected(frustum, rig, intrinsics, reference_from_cam(rig, frame, frame + 1))
-    image = _times(intrinsics.float(), points_m)
-    image = image[..., :2] / image[..., 2:]
+    depth_m = points_m[2]
+    image = [axis / depth_m for axis in _times(intrinsics.float(), points_m)[:2]]
     linear, offset_px = _augmentation(rig)
-    pixels = _times(linear[..., :2, :2], image) + offset_px[..., :2]
-    last_pixel = pixels.new_tensor([input_size[1] - 1, input_size[0] - 1])
-    return torch.where(points_m[..., 2:] < NEAREST_M, BEHIND, pixels / last_pixel * 2 - 1)
+    pixels = _plus(_times(linear, image), offset_px)
+    last_pixels = (input_size[1] - 1, input_size[0] - 1)
+    grid = [axis / last * 2 - 1 for axis, last in zip(pixels, last_pixels, strict=True)]
+    return torch.where(depth_m[..., None] < NEAREST_M, BEHIND, torch.stack(grid, dim=-1))
 
 
 def _unprojected(
-    frustum: Float[Tensor, "depth height width 3"],
+    frustum: Float[Tensor, "3 depth height width"],
     rig: CameraRig,
     intrinsics: Float64[Tensor, "batch cam 3 3"],
     target_from_cam: Float64[Tensor, "batch cam 4 4"],
-) -> Float[Tensor, "batch cam depth height width 3"]:
+) -> list[Float[Tensor, "batch cam depth height width"]]:
     """Points of the frustum in the target frame, metres.
 
     In float32, step by step: one composed matrix would be more exact, but the stereo cost amplifies
     this chain's rounding, and recorded numbers carry it.
     """
+    u, v, depth_m = frustum
     linear, offset_px = _augmentation(rig)
-    image = _times(_inverse(linear), frustum - offset_px)
-    depth_m = image[..., 2:]
-    rays = torch.cat([image[..., :2] * depth_m, depth_m], dim=-1)
+    image = _times(_inverse(linear), _plus([u, v], -offset_px))
+    rays = [*(axis * depth_m for axis in image), depth_m]
     rotation, translation_m = target_from_cam[..., :3, :3], target_from_cam[..., :3, 3]
     target_from_ray = _product(rotation.float(), _inverse(intrinsics.float()))
-    return _times(target_from_ray, rays) + _per_point(translation_m.float())
+    return _plus(_times(target_from_ray, rays), translation_m.float())
 
 
 def _augmentation(
     rig: CameraRig,
-) -> tuple[Float[Tensor, "batch cam 3 3"], Float[Tensor, "batch cam 1 1 1 3"]]:
-    """Linear part and offset (pixels; 0 in depth) of the image augmentation."""
-    linear, offset_px = rig.input_from_image.float(), rig.input_from_image[..., 2].float()
-    linear = torch.cat(
-        [linear[..., :2], linear.new_tensor([0, 0, 1]).expand_as(offset_px)[..., None]], dim=-1
-    )
-    return linear, _per_point(offset_px * offset_px.new_tensor([1, 1, 0]))
+) -> tuple[Float[Tensor, "batch cam 2 2"], Float[Tensor, "batch cam 2"]]:
+    """Linear part and offset (pixels) of the image augmentation."""
+    affine = rig.input_from_image[..., :2, :].float()
+    return affine[..., :2], affine[..., 2]
 
 
-def _times(
-    matrix: Float[Tensor, "batch cam n n"], points: Float[Tensor, "*points n"]
-) -> Float[Tensor, "batch cam depth height width n"]:
-    """`matrix @ point` of every point of a frustum, or of one frustum per camera.
+def _times(matrix: Float[Tensor, "batch cam n n"], point: list[Tensor]) -> list[Tensor]:
+    """`matrix @ point`, each camera's matrix for all its points.
 
-    Elementwise on purpose: a GPU may round a matrix product to TF32 or bfloat16.
+    A point's coordinates are kept apart, each a tensor over the frustum: quicker than a last axis
+    of three, and safe from a GPU that rounds matrix products to TF32 or bfloat16.
     """
-    columns = [_per_point(column) for column in matrix.unbind(-1)]
-    axes = [axis[..., None] for axis in points.unbind(-1)]
-    moved = axes[0] * columns[0]
-    for axis, column in zip(axes[1:], columns[1:], strict=True):
-        moved = moved + axis * column
+    moved = []
+    for row in matrix.unbind(-2):
+        factors = [_per_point(factor) for factor in row.unbind(-1)]
+        total = point[0] * factors[0]
+        for axis, factor in zip(point[1:], factors[1:], strict=True):
+            total = total + axis * factor
+        moved.append(total)
     return moved
+
+
+def _plus(point: list[Tensor], offset: Float[Tensor, "batch cam n"]) -> list[Tensor]:
+    """`point + offset`, each camera's offset for all its points."""
+    return [axis + _per_point(o) for axis, o in zip(point, offset.unbind(-1), strict=True)]
+
+
+def _per_point(
+    value: Float[Tensor, "batch cam"],
+) -> Float[Tensor, "batch cam 1 1 1"]:
+    """A camera's value, to be broadcast over its frustum."""
+    return value[:, :, None, None, None]
 
 
 def _product(
     left: Float[Tensor, "batch cam 3 3"], right: Float[Tensor, "batch cam 3 3"]
 ) -> Float[Tensor, "batch cam 3 3"]:
-    """`left @ right`, elementwise as in `_times`."""
+    """`left @ right`, safe from rounding as `_times` is."""
     return (left[..., None] * right[..., None, :, :]).sum(dim=-2)
-
-
-def _per_point(values: Float[Tensor, "batch cam n"]) -> Float[Tensor, "batch cam 1 1 1 n"]:
-    """Values of a camera, to be broadcast over its frustum."""
-    return values[:, :, None, None, None]
 
 
 def _inverse(b_from_a: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
