@@ -31,6 +31,7 @@ RGB_MODEL = ModelConfig(variant="rgb")
 
 TINY_MODEL = ModelConfig(
     input_size=(96, 256),
+    history_frames=1,
     grid=VoxelGrid(cell_m=0.8),
     backbone=BackboneConfig(width=16, blocks=(1, 1, 1, 1)),
     neck_channels=64,
@@ -81,9 +82,9 @@ RGB = replace(
 TINY = with_quirks(
     TrainConfig(
         model=TINY_MODEL,
-        sample=SampleConfig(input_size=(256, 96), rays=4096, cache_bytes=2_000_000_000),
+        sample=SampleConfig(input_size=(256, 96), frames=2, rays=3072, cache_bytes=2_000_000_000),
         render=RenderConfig(proposals=32, samples=48),
-        loss=LossConfig(opacity_weight=0.3),
+        loss=LossConfig(opacity_weight=0.3, distortion_weight=0.01, sparsity_weight=0.3),
         schedule=ScheduleConfig(base_lr=2e-3, warmup_iterations=50, decay_start=0.6),
         average=AverageConfig(first_update=0),
         batch_size=1,
