@@ -20,7 +20,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "model"))
 
 
 def main() -> None:
-    from model_kit import random_images, ring_rig
+    """Prints one row of a table."""
+    from model_kit import random_images, ring_rig  # pyright: ignore[reportMissingImports]
 
     from langocc.model.langocc import LangOcc
     from langocc.presets import MODELS
