@@ -25,9 +25,6 @@ from langocc.scenes.occ3d import FREE_ID
 from langocc.train.config import TrainConfig, config_from_dict
 from langocc.train.run_folder import find_checkpoint
 
-DENSITY_THRESHOLD = 0.1
-"""Density from which a voxel counts as occupied, 1/m (method.md section 0)."""
-
 
 @dataclass(frozen=True)
 class ClassQueries:
@@ -81,6 +78,11 @@ class Predictor:
             torch.device(device),
         )
 
+    @property
+    def threshold(self) -> float:
+        """Density from which a voxel counts as occupied, 1/m, as the model was configured."""
+        return self.config.model.head.occupied_density
+
     @torch.no_grad()
     def field(self, dataset: Dataset, token: str, reader: ImageReader | None = None) -> VoxelField:
         """The field around a key frame, from its images and those before it.
@@ -97,7 +99,7 @@ class Predictor:
 def predict_classes(
     field: VoxelField,
     queries: ClassQueries,
-    threshold: float = DENSITY_THRESHOLD,
+    threshold: float = 0.1,
     grid: VoxelGrid = OCC3D_GRID,
 ) -> Prediction:
     """Occ3D ids and density of a field of one scene, on a label grid.

@@ -87,6 +87,8 @@ class HeadConfig:
     density_bias: float = 0.0
     """Bias of the density head's last layer before training. Published: 0, a fog of half the
     highest density, in which rays see only what is next to the camera; -4 starts in clear air."""
+    occupied_density: float = 0.1
+    """Density from which a voxel counts as occupied, 1/m (published: 0.1)."""
 
 
 @dataclass(frozen=True)

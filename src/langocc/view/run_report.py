@@ -9,7 +9,7 @@ import numpy as np
 from langocc.comparison import Scores, label_of
 from langocc.evaluate.labels import read_label
 from langocc.field import VoxelField
-from langocc.predictor import DENSITY_THRESHOLD, ClassQueries, Predictor, predict_classes
+from langocc.predictor import ClassQueries, Predictor, predict_classes
 from langocc.provenance import software
 from langocc.scenes.frame import Frame
 from langocc.scenes.nuscenes import NuScenes
@@ -64,9 +64,9 @@ def write_run_report(
         frame = dataset.frame(token)
         field = predictor.field(dataset, token)
         sections += [
-            _scene_section(frame, field, dataset, queries),
+            _scene_section(frame, field, dataset, queries, predictor.threshold),
             _feature_section(frame, field, predictor, teacher),
-            _query_section(frame, field, teacher, texts),
+            _query_section(frame, field, teacher, texts, predictor.threshold),
         ]
     page = Page(
         title="LangOcc: what the model sees, and how well",
@@ -99,9 +99,9 @@ def write_run_report(
 
 
 def _scene_section(
-    frame: Frame, field: VoxelField, dataset: NuScenes, queries: ClassQueries
+    frame: Frame, field: VoxelField, dataset: NuScenes, queries: ClassQueries, threshold: float
 ) -> Section:
-    prediction = predict_classes(field, queries).semantics
+    prediction = predict_classes(field, queries, threshold).semantics
     truth = read_label(label_of(dataset, frame)).semantics
     return Section(
         f"Scene {frame.scene}",
@@ -133,10 +133,10 @@ def _feature_section(
 
 
 def _query_section(
-    frame: Frame, field: VoxelField, teacher: Teacher, texts: Sequence[str]
+    frame: Frame, field: VoxelField, teacher: Teacher, texts: Sequence[str], threshold: float
 ) -> Section:
     similarity = field.query(teacher.text(texts).to(field.density.device))[0].cpu().numpy()
-    occupied = (field.density[0] >= DENSITY_THRESHOLD).cpu().numpy()
+    occupied = (field.density[0] >= threshold).cpu().numpy()
     figures = []
     for text, scores in zip(texts, similarity, strict=True):
         seen = np.where(occupied, scores, np.nan)
