@@ -291,3 +291,20 @@ def test_initial_weights() -> None:
     assert weights["neck.lateral32.weight"].abs().max() <= (6 / (2048 + 256)) ** 0.5
     for name in ("neck.smooth.bias", "density_head.last.bias", "depth_net.reduce.0.bias"):
         assert not weights[name].any(), name
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_the_gpu_gives_the_same_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In full precision, but for single points on a voxel's border."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    images, rig = random_images(SMALL), ring_rig(SMALL)
+    model = build(SMALL).eval()
+    with torch.no_grad():
+        here = model(images, rig)
+        there = model.to("cuda")(images.cuda(), rig.to("cuda"))
+    cells = model.voxels_of_points(rig.to("cuda"), 0).cpu()
+    assert (cells != model.cpu().voxels_of_points(rig, 0)).float().mean() < 1e-3
+    differs = (there.features.cpu() - here.features).abs() > 1e-3 * here.features.abs().max()
+    assert differs.float().mean() < 1e-2

@@ -23,8 +23,8 @@ class Convert:
     target: Annotated[Path, tyro.conf.Positional]
     """File to write: .safetensors for ours, .pth for published."""
     average: Path | None = None
-    """Published file of the averaged weights (epoch_N_ema.pth), read with a published SOURCE or
-    written beside a published TARGET. Not read: SOURCE's own weights are evaluated."""
+    """Published file of averaged weights (epoch_N_ema.pth): read with a published SOURCE, written
+    with a published TARGET. Without it SOURCE's own weights stand for their average."""
     preset: Literal["auto", "full", "reduced", "rgb"] = "auto"
     """Network of a published SOURCE; auto tells it by its heads."""
 
