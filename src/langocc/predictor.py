@@ -137,7 +137,7 @@ def predict_points(field: VoxelField, frame: Frame) -> np.ndarray:
 
 
 def _resampled(
-    values: np.ndarray, source: VoxelGrid, target: VoxelGrid, outside: float
+    values: np.ndarray, source: VoxelGrid, target: VoxelGrid, outside: int | float
 ) -> np.ndarray:
     """Values of the source cell that each target cell's centre lies in."""
     if source == target:

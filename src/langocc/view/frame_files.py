@@ -43,7 +43,7 @@ class Shown:
     field: VoxelField
     semantics: UInt8[np.ndarray, "x y z"]
     truth: UInt8[np.ndarray, "x y z"] | None
-    answers: Mapping[str, Float[np.ndarray, "x y z"]]
+    answers: Mapping[str, Float[np.ndarray, "cell_x cell_y cell_z"]]
 
 
 def are_drawn(folder: Path, record: Mapping[str, Any]) -> bool:

@@ -8,8 +8,8 @@ from jaxtyping import Float, UInt8
 
 from langocc.view.colours import heat_colours, heat_range
 
-COLD = (226, 229, 234)
-"""Of a voxel that answers no query: the cold end of the heat scale."""
+COLD = (150, 156, 164)
+"""Of a voxel that answers no query; grey enough to be seen on a white page under light."""
 
 QUERY_COLOURS = (
     (215, 48, 60),

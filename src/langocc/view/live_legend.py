@@ -24,7 +24,7 @@ def query_legend_html(texts: Sequence[str], painted: Painted) -> str:
         low, high = painted.ranges[number]
         found = f"{painted.hot[number]} voxels, similarity {low:.2f} to {high:.2f}"
         if len(texts) == 1:
-            stops = ", ".join(f"rgb{_rgb(c)}" for c in heat_colours(np.linspace(0, 1, 9)))
+            stops = ", ".join(f"rgb{_rgb(c)}" for c in heat_colours(np.linspace(0, 1, 9)).tolist())
             bar = f"height:10px;border-radius:3px;background:linear-gradient(90deg,{stops})"
             lines.append(f'<b>{html.escape(text)}</b><div style="{bar}"></div>{found}')
         else:

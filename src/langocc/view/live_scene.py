@@ -31,10 +31,18 @@ class LiveScene:
         self._cubes: dict[str, BatchedMeshHandle] = {}
         self._visible: dict[str, bool] = {}
         self._scene.set_up_direction("+z")
-        self._scene.configure_default_lights(cast_shadow=False)
+        self._light()
         server.initial_camera.position = (-24.0, 9.0, 21.0)
         server.initial_camera.look_at = (6.0, 0.0, 0.0)
         self._scene.add_box("/vehicle", color=INK, dimensions=(4.5, 1.8, 1.5), position=(1.3, 0, 1))
+
+    def _light(self) -> None:
+        """Light that leaves a face seen from above its own colour, so that legends are right."""
+        self._scene.configure_environment_map(None)
+        self._scene.configure_default_lights(enabled=False)
+        self._scene.add_light_ambient("/sky", intensity=0.62 * np.pi)
+        place = (-0.45, 0.3, 1.0)
+        self._scene.add_light_directional("/sun", intensity=0.45 * np.pi, position=place)
 
     def cubes(self, name: str, cubes: Cubes | None) -> None:
         """Draws cubes in the colours of their classes; None, or none of them, removes the set."""

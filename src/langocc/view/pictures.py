@@ -186,7 +186,7 @@ def _bev_image(colours: UInt8[np.ndarray, "x y 3"], grid: VoxelGrid, scale: int)
         per_m = scale / grid.cell_m
         return (grid.upper_m[1] - y_m) * per_m, (grid.upper_m[0] - x_m) * per_m
 
-    for radius in range(10, int(grid.upper_m[0]), 10):
+    for radius in map(float, range(10, int(grid.upper_m[0]), 10)):
         pen.ellipse((*place(radius, radius), *place(-radius, -radius)), outline=(*INK, 46))
     outline_m = [(3.9, 0.0), (2.6, 0.9), (-1.0, 0.9), (-1.0, -0.9), (2.6, -0.9)]
     pen.polygon([place(*corner) for corner in outline_m], fill=INK, outline=PAPER)
