@@ -56,13 +56,23 @@ class Train:
         first.add_argument("--quirks", choices=["published", "none"])
         first.add_argument("--settings", type=Path)
         known, _ = first.parse_known_args(arguments)
-        config = PRESETS[known.preset]
+        settings = PRESETS[known.preset]
         if known.quirks:
-            config = with_quirks(config, known.quirks)
+            settings = with_quirks(settings, known.quirks)
         if known.settings:
-            config = read_config(known.settings, config)
-        default = Train(root=tyro.MISSING, run_folder=tyro.MISSING, config=config)
-        return tyro.cli(Train, default=default, prog="langocc train", args=arguments)
+            settings = read_config(known.settings, settings)
+
+        @dataclass(frozen=True)
+        class Chosen(Train):
+            config: Annotated[TrainConfig, tyro.conf.arg(name="")] = settings
+
+        return tyro.cli(
+            Chosen,
+            prog="langocc train",
+            description=Train.__doc__,
+            args=arguments,
+            config=(tyro.conf.AvoidSubcommands,),
+        )
 
     def run(self) -> None:
         """Trains to the end."""
