@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from langocc.errors import LangOccError
 
 VERBS = {
-    "check": "langocc.cli.check:Check",
-    "city": "langocc.cli.city:City",
-    "prepare": "langocc.cli.prepare:Prepare",
-    "extract": "langocc.cli.extract:Extract",
-    "vocab": "langocc.cli.vocab:Vocab",
-    "reduce": "langocc.cli.reduce:Reduce",
-    "features": "langocc.cli.features:Features",
-    "train": "langocc.cli.train:Train",
-    "demo": "langocc.cli.demo:Demo",
-    "convert": "langocc.cli.convert:Convert",
-    "predict": "langocc.cli.predict:Predict",
-    "view": "langocc.cli.view:View",
-    "evaluate": "langocc.cli.evaluate:Evaluate",
+    "demo": ("langocc.cli.demo:Demo", "from nothing to an answer, on a small city"),
+    "check": ("langocc.cli.check:Check", "what a data root holds, and which verbs it allows"),
+    "city": ("langocc.cli.city:City", "write the procedural city"),
+    "prepare": ("langocc.cli.prepare:Prepare", "index key frames and choose their rays"),
+    "extract": ("langocc.cli.extract:Extract", "write the teacher's features of all rays"),
+    "features": ("langocc.cli.features:Features", "inspect, verify and convert feature stores"),
+    "vocab": ("langocc.cli.vocab:Vocab", "look at prompts as the teacher sees them"),
+    "reduce": ("langocc.cli.reduce:Reduce", "train the reducer of a vocabulary"),
+    "train": ("langocc.cli.train:Train", "train a model; resumes where it stopped"),
+    "predict": ("langocc.cli.predict:Predict", "occupancy, pictures and answers to text"),
+    "evaluate": ("langocc.cli.evaluate:Evaluate", "occupancy, ray IoU and retrieval scores"),
+    "view": ("langocc.cli.view:View", "a live page with a text box"),
+    "convert": ("langocc.cli.convert:Convert", "published checkpoints to ours and back"),
 }
-"""Verb -> where its dataclass lives. Loaded only when asked for, so that `--help` is quick."""
+"""Verb -> where its dataclass lives, and a line on it. Modules are loaded only when asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +42,7 @@ def run(arguments: list[str]) -> int:
     if verb not in VERBS:
         print(f"langocc: no verb {verb!r}; there are: {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    module, name = VERBS[verb].split(":")
+    module, name = VERBS[verb][0].split(":")
     command_class = getattr(importlib.import_module(module), name)
     try:
         if hasattr(command_class, "parse"):  # a verb whose defaults depend on its own arguments
@@ -68,8 +68,5 @@ def run(arguments: list[str]) -> int:
 
 def _overview() -> str:
     lines = ["usage: langocc VERB ...   (langocc VERB --help explains one)", ""]
-    for verb, target in VERBS.items():
-        module, name = target.split(":")
-        summary = (getattr(importlib.import_module(module), name).__doc__ or "").splitlines()[0]
-        lines.append(f"  {verb:12s} {summary}")
+    lines += [f"  {verb:10s} {summary}" for verb, (_, summary) in VERBS.items()]
     return "\n".join(lines)
