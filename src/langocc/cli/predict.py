@@ -204,8 +204,8 @@ def limits(
     short = sum(dataset.position(frame.token)[1] < needed for frame in frames)
     if short:
         lines.append(
-            f"{short} of {len(frames)} frames have fewer than {needed} frames before them; they "
-            "stand in for these themselves, and the model sees less motion"
+            f"{short} of {len(frames)} frames lack earlier frames that the model reads (it wants "
+            f"{needed}); the frame itself stands in, which shows no motion"
         )
     blind = sum(frame.lidar is None for frame in frames)
     if blind:

@@ -108,7 +108,7 @@ def query_figures(
     Raises:
         DataError: an image is missing or damaged.
     """
-    low, high = heat_range(scores)
+    low, high = heat_range(scores.ravel())
     values = np.clip((scores - low) / (high - low), 0, 1)
     hottest = sorted(frame.cameras, key=lambda name: -_seen_heat(frame, name, values, grid))
     tiles = {
