@@ -20,6 +20,8 @@ from langocc.model.langocc import LangOcc
 from langocc.presets import MODELS, PRESETS, TINY, TINY_MODEL
 from langocc.train.checkpoint import load_checkpoint
 
+SMALL_MODEL = replace(TINY_MODEL, head=HeadConfig(64, 64))
+SMALL = replace(TINY, model=SMALL_MODEL)
 REDUCED_HEAD = HeadConfig(64, 64, embedding_channels=16, reduced_from=32)
 
 
@@ -27,9 +29,9 @@ REDUCED_HEAD = HeadConfig(64, 64, embedding_channels=16, reduced_from=32)
 def preset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A published preset's name, standing for a small network of that kind."""
     kinds = {
-        "full": TINY_MODEL,
-        "reduced": replace(TINY_MODEL, head=REDUCED_HEAD),
-        "rgb": replace(TINY_MODEL, variant="rgb"),
+        "full": SMALL_MODEL,
+        "reduced": replace(SMALL_MODEL, head=REDUCED_HEAD),
+        "rgb": replace(SMALL_MODEL, variant="rgb"),
     }
     monkeypatch.setitem(PRESETS, request.param, replace(TINY, model=kinds[request.param]))
     return request.param
@@ -143,8 +145,8 @@ def test_names_and_order_are_the_published_ones(preset_name: str, parity_dir: Pa
 def test_a_checkpoint_of_another_preset_lists_ten_differences(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(PRESETS, "rgb", replace(TINY, model=replace(TINY_MODEL, variant="rgb")))
-    monkeypatch.setitem(PRESETS, "full", TINY)
+    monkeypatch.setitem(PRESETS, "rgb", replace(SMALL, model=replace(SMALL_MODEL, variant="rgb")))
+    monkeypatch.setitem(PRESETS, "full", SMALL)
     torch.save({"state_dict": _random_state("rgb")}, tmp_path / "rgb.pth")
     with pytest.raises(DataError) as raised:
         Convert(tmp_path / "rgb.pth", tmp_path / "out.safetensors", preset="full").run()
@@ -156,7 +158,7 @@ def test_a_checkpoint_of_another_preset_lists_ten_differences(
 
 
 def test_a_shape_and_a_leftover_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(PRESETS, "full", TINY)
+    monkeypatch.setitem(PRESETS, "full", SMALL)
     state = _random_state("full")
     state["final_conv.conv.bias"] = torch.zeros(7)
     state["bbox_head.weight"] = torch.zeros(3)
@@ -170,7 +172,7 @@ def test_a_shape_and_a_leftover_are_named(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_an_optimizer_of_another_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(PRESETS, "full", TINY)
+    monkeypatch.setitem(PRESETS, "full", SMALL)
     training, _ = _published("full", False)
     training["optimizer"]["param_groups"][0]["params"].append(9999)
     torch.save(training, tmp_path / "odd.pth")
