@@ -36,8 +36,8 @@ class Predict:
     """Scenes to predict; default: val."""
     query: tuple[str, ...] = ()
     """Texts to look for; each gives a picture."""
-    threshold: float = 0.1
-    """Density from which a voxel counts as occupied, 1/m."""
+    threshold: float | None = None
+    """Density from which a voxel counts as occupied, 1/m; default: the model's own (paper: 0.1)."""
     vocabulary: str = "city"
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
@@ -72,7 +72,7 @@ class Predict:
         frames = self._frames(dataset)
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
         speaker = speaker_of(predictor, self.teacher)
-        plan = SavePlan(self.threshold, self.vocabulary, self.templates, self.points)
+        plan = SavePlan(self._level(predictor), self.vocabulary, self.templates, self.points)
         for line in limits(predictor, dataset, frames, self.points):
             console.print(f"note: {line}", markup=False)
         measured = self._work(console, predictor, speaker, dataset, frames, plan)
@@ -80,6 +80,9 @@ class Predict:
         for token, numbers in measured.items():
             for name, value in numbers.items():
                 console.print(f"{token}: {name}: {value}", markup=False)
+
+    def _level(self, predictor: "Predictor") -> float:
+        return predictor.threshold if self.threshold is None else self.threshold
 
     @property
     def folder(self) -> Path:
@@ -99,7 +102,7 @@ class Predict:
     def _check(self) -> None:
         if self.token and self.split:
             raise ConfigError("token, split: expected one of them, got both")
-        if not 0 < self.threshold < float("inf"):
+        if self.threshold is not None and not 0 < self.threshold < float("inf"):
             raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
         if any(not query.strip() for query in self.query):
             raise ConfigError("query: expected a text, got an empty one")
@@ -163,7 +166,7 @@ class Predict:
         has_label = label is not None and label.is_file()
         record = {
             "checkpoint": dict(predictor.checkpoint),
-            "threshold": self.threshold,
+            "threshold": self._level(predictor),
             "vocabulary": self.vocabulary,
             "templates": self.templates,
             "queries": list(self.query),
@@ -177,16 +180,18 @@ class Predict:
             field,
             read_prediction(prediction_path(self.folder, frame.token)).semantics,
             read_label(label).semantics if label is not None and has_label else None,
-            self._answers(speaker, field),
+            self._answers(speaker, field, self._level(predictor)),
         )
         return draw_files(folder, shown, predictor.config.render, record)
 
-    def _answers(self, speaker: "Speaker", field: "VoxelField") -> Mapping[str, Any]:
+    def _answers(
+        self, speaker: "Speaker", field: "VoxelField", threshold: float
+    ) -> Mapping[str, Any]:
         from langocc.view.frame_files import answers_on_grid
 
         if not self.query:
             return {}
-        occupied = field.occupied(self.threshold)
+        occupied = field.occupied(threshold)
         vectors = speaker.vectors(self.query, templates=self.templates)
         scores = occupied.query(vectors).float().cpu().numpy()
         return {

@@ -31,8 +31,8 @@ class View:
     """Key frames to show instead of a split."""
     frames: int | None = None
     """Show at most so many frames; default: all."""
-    threshold: float = 0.1
-    """Density from which a voxel counts as occupied at first, 1/m."""
+    threshold: float | None = None
+    """Density from which a voxel counts as occupied at first, 1/m; default: the model's own."""
     vocabulary: str = "city"
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
@@ -54,14 +54,16 @@ class View:
 
         from langocc.view.live import LiveView, check_address
 
-        if not 0 < self.threshold < float("inf"):
+        if self.threshold is not None and not 0 < self.threshold < float("inf"):
             raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"frames: expected at least 1, got {self.frames}")
         check_address(self.host, self.port)  # before anything slow
         console = Console(highlight=False, soft_wrap=True)
         with console.status("loading the model and the first frame"):
-            view = LiveView(self._source(), self.threshold, self.host, self.port)
+            source = self._source()
+            threshold = source.predictor.threshold if self.threshold is None else self.threshold
+            view = LiveView(source, threshold, self.host, self.port)
         if self.host not in LOOPBACK:
             console.print(f"note: anyone who reaches {self.host} can open this page", markup=False)
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -101,6 +101,8 @@ def objective(
         if rays.is_sky is None:
             raise ValueError("rays.is_sky: the opacity loss needs it, got None")
         weights = torch.ones_like(rendered.opacity) if rays.weights is None else rays.weights
+        if rays.is_hit is not None:  # what is neither sky nor a sure hit may end beyond the range
+            weights = weights * (rays.is_sky | rays.is_hit)
         terms["opacity"] = losses.opacity_loss(rendered.opacity, rays.is_sky, weights)
         total = total + config.opacity_weight * terms["opacity"]
     if config.distortion_weight:

@@ -61,6 +61,16 @@ class TrainConfig:
     """How weights start: random, an ImageNet ResNet-50 backbone, or a BEVDet-style detector."""
     initial_weights: Path | None = None
     """File for `resnet` and `detector`."""
+    reducer: Path | None = None
+    """File of `langocc reduce`; needed where targets are reduced (preset `reduced`)."""
+
+    def __post_init__(self) -> None:
+        """Refuses initial weights without a file, and a file without a use."""
+        if (self.initial == "scratch") != (self.initial_weights is None):
+            raise ConfigError(
+                "initial, initial-weights: expected a file for resnet and detector and none for "
+                f"scratch, found {self.initial} and {self.initial_weights}"
+            )
 
 
 def config_as_dict(config: TrainConfig) -> dict[str, Any]:

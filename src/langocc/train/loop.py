@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,12 +15,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from langocc.batch import Batch
-from langocc.errors import LangOccError
+from langocc.errors import ConfigError, LangOccError
 from langocc.features.loader import collate
 from langocc.features.packed import PackedBatch
+from langocc.geometry.rays import RayBatch
+from langocc.interop.initialise import initialise_from_detector, initialise_from_resnet
 from langocc.model.langocc import LangOcc
 from langocc.provenance import software
 from langocc.render.objective import Objective, objective
+from langocc.teachers.reducer import load_reducer
 from langocc.train.average import MovingAverage
 from langocc.train.checkpoint import (
     keep_last,
@@ -104,7 +107,7 @@ class Training:
         self.device = device
         self.facts = facts
         self.samples = samples
-        self.model = LangOcc(config.model).to(device)
+        self.model = _initial_model(config).to(device)
         self.average = MovingAverage(self.model, config.average)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -196,9 +199,10 @@ class Training:
         lr = self._set_learning_rate()
         if batch.rays is None:
             raise ValueError("batch.rays: expected rays to train on, got None")
+        rays = self._targets(batch.rays)
         field = self.model(batch.images, batch.rig)
-        rendered = field.render(batch.rays, self.config.render)
-        losses = objective(rendered, batch.rays, field.density, self.config.loss)
+        rendered = field.render(rays, self.config.render)
+        losses = objective(rendered, rays, field.density, self.config.loss)
         terms = _finite_terms(losses, batch.tokens, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
@@ -213,6 +217,13 @@ class Training:
         self.average.update(self.model)
         self.step += 1
         return terms
+
+    def _targets(self, rays: RayBatch) -> RayBatch:
+        """Rays with their features in the model's space; reduced ones rounded as published."""
+        if self.model.reducer is None or rays.features is None:
+            return rays
+        reduced = self.model.reducer.reduce(rays.features).half().float()
+        return replace(rays, features=reduced)
 
     def _set_learning_rate(self) -> float:
         config = self.config
@@ -232,6 +243,32 @@ class Training:
             times = {"data_s": round(progress.data_s, 4), "step_s": round(progress.step_s, 4)}
             record = {"step": progress.step, "lr": progress.lr, **progress.terms, **times}
             self.run.log(record)
+
+
+def _initial_model(config: TrainConfig) -> LangOcc:
+    """The model before training.
+
+    Raises:
+        DataError: a file of initial weights or of the reducer cannot be used.
+        ConfigError: targets are to be reduced and there is no reducer.
+    """
+    model = LangOcc(config.model)
+    if config.initial_weights is not None:
+        initialise = {"resnet": initialise_from_resnet, "detector": initialise_from_detector}
+        initialise[config.initial](model, config.initial_weights)
+    if model.reducer is not None:
+        if config.reducer is None:
+            raise ConfigError(
+                "reducer: this preset reduces its targets; `langocc reduce` makes one"
+            )
+        reducer, _ = load_reducer(config.reducer)
+        if reducer.U.shape != model.reducer.U.shape:
+            raise ConfigError(
+                f"{config.reducer}: expected a reducer of {tuple(model.reducer.U.shape)}, found "
+                f"{tuple(reducer.U.shape)}"
+            )
+        model.reducer.load_state_dict(reducer.state_dict())
+    return model
 
 
 def _finite_terms(losses: Objective, tokens: tuple[str, ...], step: int) -> dict[str, float]:
