@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the README's picture from a demo: `python recipes/teaser.py runs/demo docs/images/teaser.png`."""
+"""Draws the README's picture: `python recipes/teaser.py runs/demo docs/images/teaser.png`."""
 
 import sys
 from pathlib import Path

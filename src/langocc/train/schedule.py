@@ -30,7 +30,7 @@ def learning_rate(config: ScheduleConfig, iteration: int, *, epoch: int, epochs:
     The decay steps once per epoch; the warm-up, where it still runs, scales what the decay gives.
 
     Example:
-        >>> learning_rate(ScheduleConfig(), 0, epoch=0, epochs=18)
+        >>> round(learning_rate(ScheduleConfig(), 0, epoch=0, epochs=18), 9)
         1e-07
         >>> round(learning_rate(ScheduleConfig(), 40_000, epoch=17, epochs=18), 9)
         3.005e-06
