@@ -54,7 +54,7 @@ def test_pictures_of_a_frame_are_made_once(
     frame = next(dataset.frames("val"))
     out = tmp_path / "out"
     arguments = [run_folder, "--root", small_city, "--token", frame.token, "--out", out]
-    queries = ["--query", "yellow crane", "a/b: ../c"]
+    queries = ["--query", "yellow crane", "--query", "a/b: ../c"]
     assert predict(*arguments, *queries, "--threshold", "0.02", "--points") == 0
     said = capsys.readouterr().out
     assert "depth of CAM_FRONT: median error" in said

@@ -34,8 +34,8 @@ class Predict:
     """Key frames to predict; default: all of --split."""
     split: Literal["train", "val", "test"] | None = None
     """Scenes to predict; default: val."""
-    query: tuple[str, ...] = ()
-    """Texts to look for; each gives a picture."""
+    query: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A text to look for, with a picture; may be given several times."""
     threshold: float | None = None
     """Density from which a voxel counts as occupied, 1/m; default: the model's own (paper: 0.1)."""
     vocabulary: str = "city"
