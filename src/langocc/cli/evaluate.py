@@ -29,6 +29,8 @@ class _Evaluation:
     """Scenes to evaluate."""
     version: str | None = None
     """Folder of tables, such as v1.0-mini; default: the only one, or v1.0-trainval."""
+    work: Path | None = None
+    """Folder of the key-frame index; default ROOT/langocc."""
     out: Path | None = None
     """Folder for the report; default: the run, or the folder around the predictions."""
     name: str = ""
@@ -49,7 +51,7 @@ class _Evaluation:
         from langocc.evaluate.report_files import write_report
         from langocc.scenes.nuscenes import load
 
-        dataset = load(self.root, version=self.version)
+        dataset = load(self.root, version=self.version, work=self.work)
         folder = self.folder()
         data = f"{self.root.resolve().name} {dataset.version}"
         name = self.name or self.predictions.resolve().name
