@@ -84,7 +84,7 @@ TINY = with_quirks(
         model=TINY_MODEL,
         sample=SampleConfig(input_size=(256, 96), frames=2, rays=3072, cache_bytes=2_000_000_000),
         render=RenderConfig(proposals=32, samples=48),
-        loss=LossConfig(opacity_weight=0.5, distortion_weight=0.02, sparsity_weight=1.0),
+        loss=LossConfig(opacity_weight=0.3, distortion_weight=0.01, sparsity_weight=0.3),
         schedule=ScheduleConfig(base_lr=2e-3, warmup_iterations=50, decay_start=0.6),
         average=AverageConfig(first_update=0),
         batch_size=1,
