@@ -195,7 +195,10 @@ def test_it_learns_one_density() -> None:
     assert losses[-1] < 0.5 * losses[0], losses
 
 
-@pytest.mark.parametrize("quirk", [f for f in vars(PUBLISHED) if f != "first_camera_is_key"])
+@pytest.mark.parametrize(
+    "quirk",
+    ["key_pose_for_all_frames", "zero_feature_is_invalid", "truncated_cells"],
+)
 def test_each_quirk_changes_the_field(quirk: str) -> None:
     images, rig = random_images(SMALL), ring_rig(SMALL, speed_m=2.3)
     fields = []

@@ -12,7 +12,7 @@ from langocc.render.rows import unit_rows
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pointwise, "CHUNK_ROWS", 7)
+    monkeypatch.setitem(pointwise.CHUNK_ROWS, "cpu", 7)
 
 
 def answers(is_frugal: bool, index: torch.Tensor | None, used: torch.Tensor):

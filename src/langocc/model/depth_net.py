@@ -31,8 +31,10 @@ class LiftInput:
 class DepthNet(nn.Module):
     """Depth distribution and context from image features, camera numbers and stereo."""
 
-    def __init__(self, channels: int, config: DepthConfig, *, stereo: bool) -> None:
-        """`channels` of the neck's output, used throughout."""
+    def __init__(
+        self, channels: int, config: DepthConfig, *, stereo: bool, norm_by_batch: bool = True
+    ) -> None:
+        """`channels` of the neck's output, used throughout; see `Quirks.camera_norm_by_batch`."""
         super().__init__()
         bins = config.bins
         # In the published order of parameters: published optimizer states count by it.
@@ -40,7 +42,8 @@ class DepthNet(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()
         )
         self.context = nn.Conv2d(channels, config.context_channels, 1)
-        self.camera_norm = nn.BatchNorm1d(CAMERA_NUMBERS)
+        norm = nn.BatchNorm1d if norm_by_batch else CameraNorm
+        self.camera_norm = norm(CAMERA_NUMBERS)
         self.depth_gate = CameraGate(channels)
         self.context_gate = CameraGate(channels)
         self.stereo = (
@@ -82,6 +85,30 @@ class DepthNet(nn.Module):
             x = torch.cat([x, self.stereo(cost_volume)], dim=1)
         logits = self.logits(self.pyramid(self.blocks(x)))
         return LiftInput(logits.softmax(dim=1), context)
+
+
+class CameraNorm(nn.BatchNorm1d):
+    """Batch norm that normalises by its running statistics in training, too.
+
+    They start as plain averages over all views seen and then fade slowly, and the variance is that
+    about the running mean: it holds what differs between batches, not only within.
+    """
+
+    def forward(self, input: Float[Tensor, "view number"]) -> Float[Tensor, "view number"]:
+        """`input`, normalised."""
+        mean, variance, count = self.running_mean, self.running_var, self.num_batches_tracked
+        assert mean is not None
+        assert variance is not None
+        assert count is not None
+        if self.training:
+            with torch.no_grad():
+                count += 1
+                rate = (1 / count).clamp(min=0.01).to(mean)
+                mean.lerp_(input.float().mean(0), rate)
+                variance.lerp_((input.float() - mean).square().mean(0), rate)
+        return nn.functional.batch_norm(
+            input, mean, variance, self.weight, self.bias, training=False, eps=self.eps
+        )
 
 
 class CameraGate(nn.Module):

@@ -21,6 +21,7 @@ from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
 from langocc.model.projection import camera_numbers, frustum, lifted_points_m, stereo_grid
+from langocc.render.pointwise import apply_frugally
 from langocc.teachers.reducer import Reducer
 
 COST_VOLUMES = {"readable": stereo_cost_volume}
@@ -51,7 +52,12 @@ class LangOcc(nn.Module):
         # In the published order of parameters: published optimizer states count by it.
         self.backbone = Backbone(config.backbone)
         self.neck = Neck(16 * width, 32 * width, config.neck_channels)
-        self.depth_net = DepthNet(config.neck_channels, config.depth, stereo=config.stereo)
+        self.depth_net = DepthNet(
+            config.neck_channels,
+            config.depth,
+            stereo=config.stereo,
+            norm_by_batch=config.quirks.camera_norm_by_batch,
+        )
         self.encoder = Encoder3d(config.lifted_frames * context, config.encoder)
         self.pyramid = Pyramid3d(config.encoder.channels, config.encoder.out_channels)
         self.pre_process = ResidualBlock3d(context, context, 1, projects=True)
@@ -147,10 +153,16 @@ class LangOcc(nn.Module):
     def decode(self, volume: Float[Tensor, "batch channel x y z"]) -> VoxelField:
         """Density and voxel features; the head's own answer is left to who asks the field."""
         features = self.final_conv(volume).relu_().permute(0, 2, 3, 4, 1).contiguous()
-        density = self.config.head.density_scale * self.density_head(features).float().sigmoid()
-        return VoxelField(
-            self.config.grid, density[..., 0], features, self.head, self.config.variant
-        )
+        rows = features.flatten(0, 3)
+        if torch.is_grad_enabled():
+            # Hidden layers of every voxel would be the largest activations of a training step.
+            head = self.density_head
+            (logits,) = apply_frugally(lambda part: (head(part),), rows, head.parameters())
+        else:
+            logits = self.density_head(rows)
+        density = self.config.head.density_scale * logits.float().sigmoid()
+        density = density.view(features.shape[:4])
+        return VoxelField(self.config.grid, density, features, self.head, self.config.variant)
 
     def _stereo_reference(
         self, images: Float[Tensor, "batch frame cam 3 height width"]

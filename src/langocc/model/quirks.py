@@ -24,6 +24,10 @@ class Quirks:
     first_camera_is_key: bool = True
     """Images are lifted into the ego frame of the first camera's exposure. Else: into the rig's
     key frame, the one of rays and labels, where the rig knows it."""
+    camera_norm_by_batch: bool = True
+    """In training, the depth net's camera numbers are normalised by the batch at hand. What differs
+    between samples alone (a flip of the ego frame) has no variance in a batch of one: unseen in
+    training, hundreds of standard deviations at test time. Else: by their running statistics."""
 
 
 PUBLISHED = Quirks()
@@ -34,5 +38,6 @@ NONE = Quirks(
     zero_feature_is_invalid=False,
     truncated_cells=False,
     first_camera_is_key=False,
+    camera_norm_by_batch=False,
 )
 """What the method means."""
