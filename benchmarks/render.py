@@ -31,6 +31,7 @@ from langocc.model.decoder import PointDecoder
 from langocc.render.config import RenderConfig
 from langocc.render.objective import LossConfig, objective
 from langocc.render.pointwise import apply_frugally
+from langocc.render.volume import VoxelHead
 
 PUBLISHED_MS = {"full": 277.0, "reduced": 101.0}
 """Renderer alone, forward + backward, batch 4, one H200."""
@@ -74,7 +75,7 @@ class Row:
     touched: float | None = None
 
 
-class Ready(nn.Module):
+class Ready(VoxelHead):
     """A head without hidden layers: what rendering costs by itself."""
 
     def __init__(self, hidden: int, out: int) -> None:
@@ -85,10 +86,6 @@ class Ready(nn.Module):
     def hidden(self, features: Tensor) -> Tensor:
         """The features themselves."""
         return features
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The last layer."""
-        return self.last(features)
 
 
 def street(case: Case, device: torch.device) -> tuple[VoxelGrid, Tensor, RayBatch]:

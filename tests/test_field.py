@@ -10,11 +10,12 @@ from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
 from langocc.render.lookup import lookup
 from langocc.render.rows import output_norms
+from langocc.render.volume import VoxelHead
 
 GRID = VoxelGrid((-2.0, -1.5, -1.0), (2.0, 1.5, 1.0), 0.5)
 
 
-class Head(nn.Module):
+class Head(VoxelHead):
     def __init__(self, bias: bool) -> None:
         super().__init__()
         self.first = nn.Linear(6, 8)
@@ -22,9 +23,6 @@ class Head(nn.Module):
 
     def hidden(self, features: torch.Tensor) -> torch.Tensor:
         return self.first(features).relu()
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.last(self.hidden(features))
 
 
 @pytest.fixture(params=[True, False], ids=["bias", "no bias"])

@@ -5,11 +5,12 @@ from torch import nn
 
 from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
+from langocc.render.volume import VoxelHead
 
 GRID = VoxelGrid((-4.0, -3.0, -1.0), (4.0, 3.0, 1.0), 0.5)
 
 
-class Head(nn.Module):
+class Head(VoxelHead):
     """Two linear layers with a ReLU between: the smallest head with hidden features."""
 
     def __init__(self, feature: int, hidden: int, out: int) -> None:
@@ -19,9 +20,6 @@ class Head(nn.Module):
 
     def hidden(self, features: torch.Tensor) -> torch.Tensor:
         return self.first(features).relu()
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.last(self.hidden(features))
 
 
 def random_head(seed: int = 0, out: int = 12, dtype: torch.dtype = torch.float32) -> Head:

@@ -13,6 +13,7 @@ from langocc.geometry.grid import OCC3D_GRID
 from langocc.model.langocc import LangOcc
 from langocc.predictor import Predictor
 from langocc.presets import PRESETS
+from langocc.render.volume import VoxelHead
 from langocc.scenes.nuscenes import NuScenes, load
 from langocc.scenes.occ3d import FREE_ID
 from langocc.speaking import Speaker, speaker_of
@@ -27,7 +28,7 @@ TINY = PRESETS["tiny"]
 OCCUPIED = 0.8
 
 
-class Lookup(nn.Module):
+class Lookup(VoxelHead):
     """One-hot classes to the vectors of their names."""
 
     def __init__(self, vectors: torch.Tensor) -> None:
@@ -37,9 +38,6 @@ class Lookup(nn.Module):
 
     def hidden(self, features: torch.Tensor) -> torch.Tensor:
         return features
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.last(features)
 
 
 @dataclass(frozen=True)

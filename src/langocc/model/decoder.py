@@ -9,12 +9,14 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from langocc.render.volume import VoxelHead
 
-class PointDecoder(nn.Module):
+
+class PointDecoder(VoxelHead):
     """An MLP with three hidden layers and ReLU, applied to each voxel alone.
 
     The last layer is kept apart: rendering and text queries work on hidden features and apply it
-    once per ray or per answer (method.md section 9). Implements `langocc.field.VoxelHead`.
+    once per ray or per answer (method.md section 9).
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, out_channels: int) -> None:
@@ -33,7 +35,3 @@ class PointDecoder(nn.Module):
         for layer in self.layers:
             features = layer(features).relu_()
         return features
-
-    def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape out"]:
-        """Raw output; neither normalised nor squashed."""
-        return self.last(self.hidden(features))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is rendered: volumes on a box, and the head that gives them meaning."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,27 +11,25 @@ from torch import Tensor, nn
 from langocc.render.lookup import Box
 
 
-@runtime_checkable
-class VoxelHead(Protocol):
+class VoxelHead(nn.Module, ABC):
     """A pointwise decoder of voxel features whose last layer is linear.
 
-    `__call__(features) == last(hidden(features))`: no activation after the last layer. Keeping the
-    two parts apart lets a field composite and query hidden features (method.md section 9).
+    No activation after the last layer. Keeping the two parts apart lets a field composite and query
+    hidden features (method.md section 9).
+
+    Attributes:
+        last: The last layer; set by the subclass.
     """
 
     last: nn.Linear
 
+    @abstractmethod
     def hidden(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape hidden"]:
         """Hidden features: everything before the last layer."""
-        ...
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """All weights, those of `last` included."""
-        ...
-
-    def __call__(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape out"]:
+    def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape out"]:
         """Raw output; neither normalised nor squashed."""
-        ...
+        return self.last(self.hidden(features))
 
 
 @dataclass(frozen=True)
