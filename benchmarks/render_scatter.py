@@ -59,9 +59,10 @@ def compare_row_gradients(
     rows = torch.zeros(len(touched), channels, device=density.device, dtype=torch.bfloat16)
     d_seen = torch.randn(batch * count, channels, device=density.device).bfloat16()
     d_inverse = torch.randn(batch * count, device=density.device)
+    inverse = torch.ones(len(touched), device=density.device)
 
     def transposed() -> Tensor:
-        return _rows_gradient(rows, share, numbered, d_seen, d_inverse)[0].float()
+        return _rows_gradient(rows, inverse, share, numbered, d_seen, d_inverse)[0].float()
 
     def scattered() -> Tensor:
         d_rows = torch.zeros(len(touched), channels, device=density.device)

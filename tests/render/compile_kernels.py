@@ -7,10 +7,10 @@ from triton.compiler import ASTSource
 from langocc.render import kernels
 
 TABLES = {
-    **dict.fromkeys(["rows", "seen", "d_seen", "d_rows"], "*bf16"),
+    **dict.fromkeys(["rows", "seen", "d_seen", "d_rows", "product", "scaled"], "*bf16"),
     **dict.fromkeys(["cells", "voxel", "runs", "touched", "row_of_voxel", "row"], "*i32"),
     **dict.fromkeys(["visits", "cursor", "ray_of", "begin"], "*i32"),
-    **dict.fromkeys(["rays", "X", "Y", "Z"], "i32"),
+    **dict.fromkeys(["rays", "count", "X", "Y", "Z"], "i32"),
     **dict.fromkeys(["near", "far", "lx", "ly", "lz", "sx", "sy", "sz"], "fp32"),
 }
 CONSTANTS = {

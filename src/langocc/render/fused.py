@@ -16,10 +16,10 @@ from langocc.render.compositing import depth_at_maximum, expected_depth
 from langocc.render.config import RenderConfig
 from langocc.render.pointwise import apply_frugally
 from langocc.render.rendered import RenderedRays
-from langocc.render.rows import features_of_rays, unit_rows
+from langocc.render.rows import features_of_rays
 from langocc.render.sampling import edges_around
 from langocc.render.triton_rays import RaySpace, place, weigh
-from langocc.render.triton_rows import composite, number_rows
+from langocc.render.triton_rows import composite, hidden_rows, number_rows
 from langocc.render.volume import Volume
 
 
@@ -57,10 +57,11 @@ def render_fused(
         return seen
     touched, numbered = number_rows(sparse)
     rows, inverse = apply_frugally(
-        partial(unit_rows, head=volume.head),
+        partial(hidden_rows, head=volume.head),
         volume.features.flatten(0, 3),
         volume.head.parameters(),
         touched,
+        skips_zeros=False,  # what rays touch has a gradient
     )
     composited = composite(rows, inverse, sparse.share, numbered)
     features = features_of_rays(*composited, volume.head.last)

@@ -231,7 +231,7 @@ def composite_kernel(
     rows, inverse, row, share, runs, seen, seen_inverse,
     CHANNELS: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Sum of share * row over a ray's visits."""
+    """Sums of share * inverse * row and of share * inverse over a ray's visits."""
     ray = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, CHANNEL_BLOCK)
     within = tl.arange(0, BLOCK)
@@ -243,10 +243,11 @@ def composite_kernel(
         index = tl.load(row + ray * SLOTS + slot, mask=slot < slots, other=-1)
         mask = index >= 0
         part = tl.load(share + ray * SLOTS + slot, mask=mask, other=0.0)
+        part *= tl.load(inverse + index, mask=mask, other=0.0)
         at = index.to(tl.int64)[:, None] * CHANNELS + channel[None, :]
         tile = tl.load(rows + at, mask=mask[:, None] & (channel < CHANNELS)[None, :], other=0.0)
         total += part[:, None] * tile.to(tl.float32)
-        total_inverse += part * tl.load(inverse + index, mask=mask, other=0.0)
+        total_inverse += part
     out = tl.sum(total, axis=0).to(seen.dtype.element_ty)
     tl.store(seen + ray * CHANNELS + channel, out, mask=channel < CHANNELS)
     tl.store(seen_inverse + ray, tl.sum(total_inverse, axis=0))
@@ -272,8 +273,8 @@ def share_backward_kernel(
         mask = index >= 0
         at = index.to(tl.int64)[:, None] * CHANNELS + channel[None, :]
         tile = tl.load(rows + at, mask=mask[:, None] & (channel < CHANNELS)[None, :], other=0.0)
-        found = tl.sum(tile.to(tl.float32) * gradient[None, :], axis=1)
-        found += gradient_inverse * tl.load(inverse + index, mask=mask, other=0.0)
+        found = tl.sum(tile.to(tl.float32) * gradient[None, :], axis=1) + gradient_inverse
+        found *= tl.load(inverse + index, mask=mask, other=0.0)
         tl.store(d_share + ray * SLOTS + slot, found, mask=slot < slots)
 
 
@@ -298,10 +299,10 @@ def transpose_kernel(
 @triton.jit
 @no_type_check
 def rows_backward_kernel(
-    ray_of, share_of, begin, visits, d_seen, d_seen_inverse, d_rows, d_inverse,
+    ray_of, share_of, begin, visits, rows, inverse, d_seen, d_seen_inverse, d_rows, d_inverse,
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of one row: the sum of share * gradient over the rays that visit it."""
+    """Gradients of one row and of its inverse norm, from the rays that visit it."""
     row = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, CHANNEL_BLOCK)
     within = tl.arange(0, BLOCK)
@@ -318,6 +319,52 @@ def rows_backward_kernel(
         tile = tl.load(d_seen + at, mask=mask[:, None] & (channel < CHANNELS)[None, :], other=0.0)
         total += part[:, None] * tile.to(tl.float32)
         total_inverse += part * tl.load(d_seen_inverse + ray, mask=mask, other=0.0)
-    out = tl.sum(total, axis=0).to(d_rows.dtype.element_ty)
-    tl.store(d_rows + row * CHANNELS + channel, out, mask=channel < CHANNELS)
-    tl.store(d_inverse + row, tl.sum(total_inverse, axis=0))
+    mask = channel < CHANNELS
+    summed = tl.sum(total, axis=0)
+    here = tl.load(rows + row * CHANNELS + channel, mask=mask, other=0.0).to(tl.float32)
+    out = summed * tl.load(inverse + row)
+    tl.store(d_rows + row * CHANNELS + channel, out.to(d_rows.dtype.element_ty), mask=mask)
+    tl.store(d_inverse + row, tl.sum(summed * here, axis=0) + tl.sum(total_inverse, axis=0))
+
+
+@triton.jit
+@no_type_check
+def norms_kernel(
+    rows, product, cross, square, inverse, count,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One over |W h + b| of rows h, from product = h W^T W, cross = W^T b, square = b^T b."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.arange(0, CHANNEL_BLOCK)
+    at = row[:, None] * CHANNELS + channel[None, :]
+    mask = (row < count)[:, None] & (channel < CHANNELS)[None, :]
+    here = tl.load(rows + at, mask=mask, other=0.0).to(tl.float32)
+    there = tl.load(product + at, mask=mask, other=0.0).to(tl.float32)
+    there += 2 * tl.load(cross + channel, mask=channel < CHANNELS, other=0.0)[None, :]
+    norm = tl.sum(here * there, axis=1) + tl.load(square)
+    tl.store(inverse + row, 1 / tl.sqrt(tl.maximum(norm, 1e-24)), mask=row < count)
+
+
+@triton.jit
+@no_type_check
+def norms_backward_kernel(
+    rows, product, cross, inverse, d_inverse, d_rows, scaled, d_norm, count,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Gradient of rows; of the squared norms, `d_norm`; and rows times that, `scaled`.
+
+    `scaled` may be `product`. A norm that was clamped has no gradient.
+    """
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.arange(0, CHANNEL_BLOCK)
+    at = row[:, None] * CHANNELS + channel[None, :]
+    mask = (row < count)[:, None] & (channel < CHANNELS)[None, :]
+    one_over = tl.load(inverse + row, mask=row < count, other=0.0)
+    slope = -0.5 * one_over * one_over * one_over * tl.load(d_inverse + row, mask=row < count)
+    slope = tl.where(one_over < 9.9e11, slope, 0.0)
+    there = tl.load(product + at, mask=mask, other=0.0).to(tl.float32)
+    there += tl.load(cross + channel, mask=channel < CHANNELS, other=0.0)[None, :]
+    here = tl.load(rows + at, mask=mask, other=0.0).to(tl.float32)
+    tl.store(d_rows + at, (2 * slope[:, None] * there).to(d_rows.dtype.element_ty), mask=mask)
+    tl.store(scaled + at, (slope[:, None] * here).to(scaled.dtype.element_ty), mask=mask)
+    tl.store(d_norm + row, slope, mask=row < count)

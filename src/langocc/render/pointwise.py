@@ -6,7 +6,7 @@ rays reaches only the voxels that rays touch. So nothing is kept, and the backwa
 the rows that have a gradient, a chunk at a time. It is exact: the other rows contribute zeros.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,10 +25,15 @@ OTHER_CHUNK_ROWS = 65536
 class _Frugal(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Context, function: Pointwise, index: Tensor, features: Tensor, *parameters: Tensor
+        ctx: Context,
+        function: Pointwise,
+        skips_zeros: bool,
+        index: Tensor,
+        features: Tensor,
+        *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
         device = features.device.type
-        ctx.function, ctx.device = function, device
+        ctx.function, ctx.device, ctx.skips_zeros = function, device, skips_zeros
         chunk_rows = CHUNK_ROWS.get(device, OTHER_CHUNK_ROWS)
         # A cast made here carries no gradient, so it must not serve others from autocast's cache.
         ctx.autocast = {
@@ -46,27 +51,37 @@ class _Frugal(torch.autograd.Function):
     def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         features, index, *parameters = ctx.saved_tensors
         chunk_rows = CHUNK_ROWS.get(ctx.device, OTHER_CHUNK_ROWS)
-        is_used = torch.zeros_like(index, dtype=torch.bool)
-        for gradient in gradients:
-            is_used |= (gradient != 0).flatten(1).any(1) if gradient.dim() > 1 else gradient != 0
         to_features = torch.zeros_like(features)
         to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
-        for position in is_used.nonzero()[:, 0].split(chunk_rows):
-            rows = features[index[position]].requires_grad_()
+        for part in _parts_with_gradient(gradients, ctx.skips_zeros, chunk_rows):
+            rows = features[index[part]].requires_grad_()
             with torch.enable_grad(), torch.autocast(ctx.device, **ctx.autocast):
                 outputs = ctx.function(rows)
             to_rows, *found = torch.autograd.grad(
                 outputs,
                 [rows, *parameters],
-                [gradient[position] for gradient in gradients],
+                [gradient[part] for gradient in gradients],
                 allow_unused=True,
             )
             if to_rows is not None:
-                to_features.index_copy_(0, index[position], to_rows)
-            for total, part in zip(to_parameters, found, strict=True):
-                if part is not None:
-                    total += part
-        return None, None, to_features, *to_parameters
+                to_features.index_copy_(0, index[part], to_rows)
+            for total, share in zip(to_parameters, found, strict=True):
+                if share is not None:
+                    total += share
+        return None, None, None, to_features, *to_parameters
+
+
+def _parts_with_gradient(
+    gradients: Sequence[Tensor], skips_zeros: bool, chunk_rows: int
+) -> list[Tensor] | list[slice]:
+    """Rows to work on, a chunk each: those with a gradient, or all."""
+    count = gradients[0].shape[0]
+    if not skips_zeros:
+        return [slice(first, first + chunk_rows) for first in range(0, count, chunk_rows)]
+    is_used = torch.zeros(count, dtype=torch.bool, device=gradients[0].device)
+    for gradient in gradients:
+        is_used |= (gradient != 0).flatten(1).any(1) if gradient.dim() > 1 else gradient != 0
+    return list(is_used.nonzero()[:, 0].split(chunk_rows))
 
 
 def apply_frugally(
@@ -74,6 +89,8 @@ def apply_frugally(
     features: Float[Tensor, "row feature"],
     parameters: Iterable[nn.Parameter],
     index: Int[Tensor, " picked"] | None = None,
+    *,
+    skips_zeros: bool = True,
 ) -> tuple[Tensor, ...]:
     """`function(features[index])` of a function that treats every row alone.
 
@@ -85,8 +102,10 @@ def apply_frugally(
         features: The table.
         parameters: Everything else that the function's gradient should reach.
         index: Distinct rows to pick; None: all.
+        skips_zeros: Look in the backward pass for rows without gradient. That waits for a GPU and
+            reads all gradients: worth it where many rows have none.
     """
     if index is None:
         index = torch.arange(features.shape[0], device=features.device)
     learned = [parameter for parameter in parameters if parameter.requires_grad]
-    return _Frugal.apply(function, index, features, *learned)  # type: ignore[return-value]
+    return _Frugal.apply(function, skips_zeros, index, features, *learned)  # type: ignore[return-value]

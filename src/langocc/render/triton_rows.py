@@ -7,16 +7,22 @@ from typing import Any
 import torch
 import triton
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from langocc.render import kernels
 from langocc.render.triton_rays import SparseRays
+from langocc.render.volume import VoxelHead
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
+Kernel = Any  # Triton's type depends on whether it compiles or interprets
 
-BLOCK = 16
-"""Visits that a program works on at once."""
+COMPOSITE = {"BLOCK": 2, "num_warps": 1}
+SHARES = {"BLOCK": 8, "num_warps": 1}
+ROWS = {"BLOCK": 2, "num_warps": 1}
+NORMS = {"BLOCK": 8, "num_warps": 4}
+"""Rows that a program of each kernel works on at once, and its warps: the fastest on an H200. A
+tile is held by one warp, so that its sums need no shared memory (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,8 @@ class _Composite(torch.autograd.Function):
         if rays:
             kernels.composite_kernel[(rays,)](
                 rows, inverse, numbered.row, share, numbered.runs, seen, seen_inverse,
-                CHANNELS=channels, SLOTS=slots, BLOCK=BLOCK,
-                CHANNEL_BLOCK=triton.next_power_of_2(channels),
+                CHANNELS=channels, SLOTS=slots,
+                CHANNEL_BLOCK=triton.next_power_of_2(channels), **COMPOSITE,
             )  # fmt: skip
         ctx.numbered = numbered
         ctx.save_for_backward(rows, inverse, share)
@@ -81,15 +87,16 @@ class _Composite(torch.autograd.Function):
         if rays:
             kernels.share_backward_kernel[(rays,)](
                 rows, inverse, numbered.row, numbered.runs, d_seen, d_seen_inverse, d_share,
-                CHANNELS=channels, SLOTS=slots, BLOCK=BLOCK,
-                CHANNEL_BLOCK=triton.next_power_of_2(channels),
+                CHANNELS=channels, SLOTS=slots,
+                CHANNEL_BLOCK=triton.next_power_of_2(channels), **SHARES,
             )  # fmt: skip
-        d_rows, d_inverse = _rows_gradient(rows, share, numbered, d_seen, d_seen_inverse)
+        d_rows, d_inverse = _rows_gradient(rows, inverse, share, numbered, d_seen, d_seen_inverse)
         return d_rows, d_inverse, d_share, None
 
 
 def _rows_gradient(
     rows: Float[Tensor, "row channel"],
+    inverse: Float[Tensor, " row"],
     share: Float[Tensor, "ray slot"],
     numbered: NumberedRays,
     d_seen: Float[Tensor, "ray channel"],
@@ -109,8 +116,9 @@ def _rows_gradient(
         SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots),
     )  # fmt: skip
     kernels.rows_backward_kernel[(count,)](
-        ray_of, share_of, begin, numbered.visits, d_seen, d_seen_inverse, d_rows, d_inverse,
-        CHANNELS=channels, BLOCK=BLOCK, CHANNEL_BLOCK=triton.next_power_of_2(channels),
+        ray_of, share_of, begin, numbered.visits, rows, inverse,
+        d_seen, d_seen_inverse, d_rows, d_inverse,
+        CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **ROWS,
     )  # fmt: skip
     return d_rows, d_inverse
 
@@ -121,8 +129,57 @@ def composite(
     share: Float[Tensor, "ray slot"],
     numbered: NumberedRays,
 ) -> tuple[Float[Tensor, "ray channel"], Float[Tensor, " ray"]]:
-    """Sums of share * row and of share * inverse over the visits of each ray.
+    """Sums of share * inverse * row and of share * inverse over the visits of each ray.
 
-    Sums run in float32. Equal to `visits.composite_rows`.
+    Sums run in float32. Equal to `visits.composite_rows` of rows times `inverse`, and of `inverse`.
     """
     return _Composite.apply(rows.contiguous(), inverse.contiguous(), share, numbered)  # type: ignore[return-value]
+
+
+class _InverseNorms(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Context, rows: Tensor, gram: Tensor, cross: Tensor, square: Tensor) -> Tensor:
+        inverse = cross.new_empty(rows.shape[0])
+        _on_rows(kernels.norms_kernel, rows, rows @ gram, cross, square, inverse)
+        ctx.save_for_backward(rows, gram, cross, inverse)
+        return inverse
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, d_inverse: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        rows, gram, cross, inverse = ctx.saved_tensors
+        product, d_rows = rows @ gram, torch.empty_like(rows)
+        d_norm, scaled = torch.empty_like(inverse), product
+        _on_rows(
+            kernels.norms_backward_kernel, rows, product, cross, inverse, d_inverse.contiguous(),
+            d_rows, scaled, d_norm,
+        )  # fmt: skip
+        d_cross = 2 * scaled.sum(0, dtype=torch.float32)
+        return d_rows, scaled.T @ rows, d_cross, d_norm.sum()
+
+
+def _on_rows(kernel: Kernel, rows: Tensor, *tables: Tensor) -> None:
+    """Runs a kernel over all rows."""
+    count, channels = rows.shape
+    if count:
+        kernel[(triton.cdiv(count, NORMS["BLOCK"]),)](
+            rows, *tables, count,
+            CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **NORMS,
+        )  # fmt: skip
+
+
+def inverse_norms(hidden: Float[Tensor, "row hidden"], last: nn.Linear) -> Float[Tensor, " row"]:
+    """One over `rows.output_norms(hidden, last)`, read from memory twice instead of often."""
+    weight = last.weight.float()
+    gram = (weight.T @ weight).to(hidden.dtype)
+    bias = weight.new_zeros(weight.shape[0]) if last.bias is None else last.bias.float()
+    return _InverseNorms.apply(hidden.contiguous(), gram, bias @ weight, bias.square().sum())  # type: ignore[return-value]
+
+
+def hidden_rows(
+    features: Float[Tensor, "row feature"], head: VoxelHead
+) -> tuple[Float[Tensor, "row hidden"], Float[Tensor, " row"]]:
+    """Hidden features, and one over the norm of the output they lead to."""
+    hidden = head.hidden(features)
+    with torch.autocast(features.device.type, enabled=False):
+        return hidden, inverse_norms(hidden, head.last)
