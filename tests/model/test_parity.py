@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from parity_kit import run_networks
 from parity_ops import INPUTS, run_ops
 from parity_table import FILES, compare, recorded_array
@@ -43,9 +44,13 @@ def networks(parity_dir: Path) -> dict[str, np.ndarray]:
     return run_networks(parity_dir)
 
 
-@pytest.fixture(scope="module")
-def ops(parity_dir: Path) -> dict[str, np.ndarray]:
-    return run_ops(parity_dir)
+@pytest.fixture(scope="module", params=["readable", "fused", "triton"])
+def ops(request: pytest.FixtureRequest, parity_dir: Path) -> dict[str, np.ndarray]:
+    if request.param == "triton":
+        pytest.importorskip("triton", reason="Triton is not installed")
+        if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+            pytest.skip("Triton was told not to interpret, and there is no GPU")
+    return run_ops(parity_dir, request.param)
 
 
 @pytest.mark.parity

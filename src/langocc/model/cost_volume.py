@@ -44,6 +44,11 @@ def stereo_cost_volume(
     return (-cost).softmax(dim=1)
 
 
+def deciding_channel(channels: int) -> int:
+    """Channel whose zero makes a match invalid by the published rule: the last group's first."""
+    return (channels - 1) // CHANNELS_AT_ONCE * CHANNELS_AT_ONCE
+
+
 def _view_cost(
     current: Float[Tensor, "channel height width"],
     reference: Float[Tensor, "channel height width"],

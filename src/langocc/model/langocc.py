@@ -17,6 +17,7 @@ from langocc.model.cost_volume import stereo_cost_volume
 from langocc.model.decoder import PointDecoder
 from langocc.model.depth_net import DepthNet, LiftInput
 from langocc.model.encoder import Encoder3d, Pyramid3d, ResidualBlock3d
+from langocc.model.fused import fused_cost_volume, fused_splat
 from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
@@ -24,9 +25,9 @@ from langocc.model.projection import camera_numbers, frustum, lifted_points_m, s
 from langocc.render.pointwise import apply_frugally
 from langocc.teachers.reducer import Reducer
 
-COST_VOLUMES = {"readable": stereo_cost_volume}
+COST_VOLUMES = {"readable": stereo_cost_volume, "fused": fused_cost_volume}
 """Implementations of the stereo cost volume, by `ModelConfig.cost_volume`."""
-SPLATS = {"readable": splat}
+SPLATS = {"readable": splat, "fused": fused_splat}
 """Implementations of the sum into voxels, by `ModelConfig.splat`."""
 
 

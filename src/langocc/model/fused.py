@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fast way that can run here: Triton on a GPU, else torch."""
+
+import importlib.util
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from langocc.model.cost_volume_gathered import gathered_cost_volume
+from langocc.model.lift import splat
+
+
+def fused_cost_volume(
+    current: Float[Tensor, "view channel height width"],
+    reference: Float[Tensor, "view channel height width"],
+    grid: Float[Tensor, "view depth height width 2"],
+    *,
+    invalid_cost: float,
+    zero_is_invalid: bool,
+) -> Float[Tensor, "view depth height width"]:
+    """As `cost_volume.stereo_cost_volume`, to the rounding of float32 sums."""
+    cost_volume = gathered_cost_volume
+    if _runs_triton(current):
+        from langocc.model.triton_ops import triton_cost_volume  # Triton is optional
+
+        cost_volume = triton_cost_volume
+    return cost_volume(
+        current, reference, grid, invalid_cost=invalid_cost, zero_is_invalid=zero_is_invalid
+    )
+
+
+def fused_splat(
+    depth: Float[Tensor, "batch cam depth height width"],
+    context: Float[Tensor, "batch cam channel height width"],
+    cells: Int[Tensor, "batch cam depth height width"],
+    shape: tuple[int, int, int],
+) -> Float[Tensor, "batch channel x y z"]:
+    """As `lift.splat`, which is itself as fast as torch gets on a processor."""
+    if _runs_triton(depth):
+        from langocc.model.triton_ops import triton_splat  # Triton is optional
+
+        return triton_splat(depth, context, cells, shape)
+    return splat(depth, context, cells, shape)
+
+
+def _runs_triton(tensor: Tensor) -> bool:
+    """The kernels add in float32, so doubles are left to torch."""
+    is_narrow = tensor.dtype.itemsize <= 4
+    return tensor.is_cuda and is_narrow and importlib.util.find_spec("triton") is not None

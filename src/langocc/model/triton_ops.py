@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stereo cost volume and the sum into voxels on a GPU, one kernel a pass.
+
+Equal to `cost_volume.stereo_cost_volume` and `lift.splat` to the rounding of float32.
+"""
+
+from typing import Any
+
+import torch
+import triton
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from langocc.model import kernels
+from langocc.model.cost_volume import deciding_channel
+
+Context = Any  # autograd contexts carry whatever `forward` puts on them
+
+TILE = {"DEPTHS": 8, "COLUMNS": 4, "ROWS": 2}
+"""Depths and pixels that one program of the cost volume compares."""
+LAUNCH = {"num_warps": 8}
+"""How Triton spreads such a program."""
+ROW_BYTES = 128
+"""Bytes of a pixel's features read at once: a cache line."""
+LIFTED = {"PIXELS": 16, "DEPTHS": 8}
+"""Pixels and depths that one program lifts at a time."""
+
+
+@torch.no_grad()
+def triton_cost_volume(
+    current: Float[Tensor, "view channel height width"],
+    reference: Float[Tensor, "view channel height width"],
+    grid: Float[Tensor, "view depth height width 2"],
+    *,
+    invalid_cost: float,
+    zero_is_invalid: bool,
+) -> Float[Tensor, "view depth height width"]:
+    """As `cost_volume.stereo_cost_volume`; sums in float32, whatever the features are."""
+    views, channels, height, width = current.shape
+    scores = grid.new_empty(grid.shape[:-1], dtype=torch.float32)
+    if scores.numel():
+        bins = grid.shape[1]
+        tiles = triton.cdiv(height, TILE["ROWS"]) * triton.cdiv(width, TILE["COLUMNS"])
+        block = min(triton.next_power_of_2(channels), ROW_BYTES // current.element_size())
+        kernels.cost_volume_kernel[(tiles, triton.cdiv(bins, TILE["DEPTHS"]), views)](
+            current.permute(0, 2, 3, 1).contiguous(),
+            reference.permute(0, 2, 3, 1).contiguous(),
+            grid.float().contiguous(),
+            scores,
+            bins, height, width, float(invalid_cost),
+            CHANNELS=channels, CHANNEL_BLOCK=block,
+            WATCHED=deciding_channel(channels) if zero_is_invalid else -1,
+            **TILE, **LAUNCH,
+        )  # fmt: skip
+    return scores.softmax(dim=1)
+
+
+class _Splat(torch.autograd.Function):
+    """The volume as rows of voxels, from depth and from rows of pixels."""
+
+    @staticmethod
+    def forward(ctx: Context, depth: Tensor, context: Tensor, cells: Tensor, voxels: int) -> Tensor:
+        batch, cams, bins, height, width = depth.shape
+        pixels, channels = height * width, context.shape[-1]
+        volume = torch.zeros(batch * voxels, channels, dtype=torch.float32, device=depth.device)
+        ctx.views, ctx.sizes = batch * cams, (cams, bins, pixels, voxels)
+        ctx.blocks = LIFTED | {
+            "CHANNELS": channels,
+            "CHANNEL_BLOCK": triton.next_power_of_2(channels),
+        }
+        ctx.save_for_backward(depth, context, cells)
+        if depth.numel():
+            blocks = [triton.cdiv(pixels, LIFTED["PIXELS"]), triton.cdiv(bins, LIFTED["DEPTHS"])]
+            kernels.splat_kernel[(*blocks, ctx.views)](
+                depth, context, cells, volume, *ctx.sizes, **ctx.blocks
+            )
+        return volume.to(torch.promote_types(depth.dtype, context.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, d_volume: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        depth, context, cells = ctx.saved_tensors
+        d_depth, d_context = torch.empty_like(depth), torch.empty_like(context)
+        if depth.numel():
+            blocks = triton.cdiv(depth.shape[3] * depth.shape[4], LIFTED["PIXELS"])
+            kernels.splat_backward_kernel[(blocks, ctx.views)](
+                depth, context, cells, d_volume.contiguous(), d_depth, d_context,
+                *ctx.sizes, **ctx.blocks,
+            )  # fmt: skip
+        return d_depth, d_context, None, None
+
+
+def triton_splat(
+    depth: Float[Tensor, "batch cam depth height width"],
+    context: Float[Tensor, "batch cam channel height width"],
+    cells: Int[Tensor, "batch cam depth height width"],
+    shape: tuple[int, int, int],
+) -> Float[Tensor, "batch channel x y z"]:
+    """As `lift.splat`, without a feature for each point.
+
+    Points are added in whatever order the GPU runs them: two runs differ by the rounding of float32
+    and by nothing else. Gradients are sums in a fixed order.
+    """
+    voxels = shape[0] * shape[1] * shape[2]
+    rows = context.permute(0, 1, 3, 4, 2).contiguous()
+    volume: Tensor = _Splat.apply(depth.contiguous(), rows, cells.contiguous(), voxels)  # type: ignore[assignment]
+    return volume.view(depth.shape[0], *shape, -1).permute(0, 4, 1, 2, 3)

@@ -1,0 +1,25 @@
+"""Compiles every kernel for an H100-class GPU; run by `test_model_kernels_compile`."""
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from langocc.model import kernels
+from langocc.model.triton_ops import LIFTED, TILE
+
+NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels"]
+TYPES = {**dict.fromkeys(NUMBERS, "i32"), "invalid_cost": "fp32", "cells": "*i64"}
+KERNELS = {
+    "cost_volume_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 32, "WATCHED": 252, **TILE},
+    "splat_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
+    "splat_backward_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
+}
+
+for name, constants in KERNELS.items():
+    kernel = getattr(kernels, name)
+    signature = {
+        n: "constexpr" if n in constants else TYPES.get(n, "*fp32") for n in kernel.arg_names
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+    print(name, len(compiled.asm["ptx"]))
