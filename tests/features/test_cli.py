@@ -39,6 +39,9 @@ def test_one_real_frame_goes_all_the_way(real_root, tmp_path, taught, capsys):
     assert run(["features", "info", str(folder)]) == 0
     assert "colour-1" in capsys.readouterr().out
     assert run(["features", "verify", str(folder)]) == 0
+    words = ["--store", str(folder), "--vocabulary", "v2", "--channels", "8"]
+    assert run(["reduce", str(tmp_path / "u"), *words, "--method", "features"]) == 0
+    assert "rays answer with another class" in capsys.readouterr().out
     small = str(tmp_path / "small")
     assert (
         run(["features", "convert", str(folder), small, "--codec", "pca-int8", "--components", "8"])

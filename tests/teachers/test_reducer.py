@@ -21,6 +21,7 @@ from langocc.teachers.reducer import (
     separation_loss,
     train_reducer,
 )
+from langocc.teachers.reducer_loss import reducer_loss
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +134,29 @@ def test_saved_reducer_comes_back_and_other_files_are_refused(tmp_path: Path) ->
         load_reducer(path)
     with pytest.raises(DataError, match=r"none\.safetensors"):
         load_reducer(tmp_path / "none.safetensors")
+
+
+def test_principal_axes_of_features_keep_what_features_show() -> None:
+    """Features in a plane lose nothing; a word that lies across it is lost."""
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.linalg.qr(torch.randn(32, 2, generator=generator))[0]
+    features = functional.normalize(torch.randn(500, 2, generator=generator) @ plane.T, dim=-1)
+    reducer = principal_reducer(features, 2)
+    angles = torch.linspace(0, 2 * math.pi, 7)[:6]
+    inside = torch.stack([angles.cos(), angles.sin()], 1) @ plane.T
+    kept = reducer_loss(reducer, inside, torch.arange(6), features)
+    assert kept.cosine == pytest.approx(1, abs=1e-5)
+    assert (kept.changed, kept.answer_kept) == (0, 1)
+    across = torch.linalg.svd(plane.T, full_matrices=True)[2][2:8]
+    assert reducer_loss(reducer, across, torch.arange(6), features).cosine < 0.1
+
+
+def test_loss_counts_other_classes_and_not_other_words_of_a_class() -> None:
+    reducer = Reducer(3, 2)
+    with torch.no_grad():
+        reducer.U.copy_(torch.eye(3)[:, :2])  # blind to the third axis
+    words = functional.normalize(torch.tensor([[1.0, 0, 0], [0.7, 0, 1.0], [0, 1.0, 0]]), dim=-1)
+    features = functional.normalize(torch.tensor([[0.5, 0.3, 1.0], [0.1, 1.0, 0.2]]), dim=-1)
+    # the first feature's nearest word is the second; reduced, first and second are one
+    assert reducer_loss(reducer, words, torch.tensor([0, 0, 1]), features).changed == 0
+    assert reducer_loss(reducer, words, torch.tensor([0, 1, 2]), features).changed == 0.5

@@ -2,7 +2,8 @@
 """`langocc extract ROOT`: teacher features of the prepared rays."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,9 @@ from langocc.errors import ConfigError
 from langocc.scenes.dataset import Split
 
 if TYPE_CHECKING:
+    from langocc.features.prepare import RunReport
+    from langocc.features.scene_writer import CodecConfig
+    from langocc.features.store import FeatureStore
     from langocc.features.store_record import StoreRecord
     from langocc.features.targets import SkyRule
     from langocc.scenes.dataset import Dataset
@@ -51,6 +55,11 @@ class Extract:
     shard: str | None = None
     """i/n: do scenes i, i + n, i + 2 n, ... so that n runs share the work. Default: the rank under
     torchrun, the task of a Slurm array, else 0/1."""
+    ray: str | None = None
+    """Address of a Ray cluster (`auto`, host:6379) that does the shards as its tasks; ROOT and
+    --work must lie where all of its machines see them."""
+    ray_tasks: int | None = None
+    """Number of those tasks; default: one per GPU of the cluster, or per processor."""
     readers: int = 4
     """Threads that decode images."""
     device: str = "auto"
@@ -58,41 +67,82 @@ class Extract:
 
     def run(self) -> None:
         """Extracts and says what is there."""
-        from langocc.features.extract import extract_features, shard_of
-        from langocc.features.progress import scene_progress
+        from langocc.features.extract import shard_of
+        from langocc.features.progress import shared_progress
+
+        if self.ray is not None and self.shard is not None:
+            raise ConfigError("ray, shard: expected one of them; a cluster's tasks are the shards")
+        job = self._job("cpu" if self.ray else self.device)
+        index, count = (0, 1) if self.ray else shard_of(self.shard)
+        images = job.images_to_do()
+        own = [] if self.ray else job.scenes[index::count]
+        with shared_progress("features", images, own, job.is_finished) as advance:
+            if self.ray is not None:
+                report = self._on_cluster(self.ray, lambda: advance(0))
+            else:
+                report = self._shard(job, index, count, advance)
+        print(report.summary(job.folder, "features"))
+        report.raise_failures()
+
+    def do_shard(self, index: int, count: int) -> "RunReport":
+        """Does shard `index` of `count` with nothing on the screen: a task of a cluster."""
+        return self._shard(self._job(self.device), index, count, None)
+
+    def _on_cluster(self, address: str, while_waiting: Callable[[], None]) -> "RunReport":
+        from langocc.features.on_ray import run_on_ray
+
+        def full(path: Path | None) -> Path | None:
+            return None if path is None else path.resolve()
+
+        local = {"teacher": self.teacher, "sky": self.sky}
+        files = {k: str(Path(v).resolve()) for k, v in local.items() if v and Path(v).exists()}
+        task = replace(self, root=self.root.resolve(), work=full(self.work), ray=None, **files)
+        return run_on_ray(task.do_shard, address, self.ray_tasks, while_waiting)
+
+    def _shard(
+        self, job: "_Job", index: int, count: int, advance: Callable[[int], None] | None
+    ) -> "RunReport":
+        from langocc.features.extract import extract_features
+
+        scenes = job.scenes[index::count]
+        return extract_features(
+            job.dataset,
+            job.rays,
+            scenes,
+            job.folder,
+            job.teacher,
+            job.sky,
+            job.codec,
+            self.readers,
+            advance,
+        )[1]
+
+    def _job(self, device: str) -> "_Job":
+        """Everything that all shards have in common."""
         from langocc.features.scene_writer import CodecConfig
         from langocc.features.store import feature_store_folder, open_store, ray_store_folder
         from langocc.scenes.nuscenes import load
 
-        index, count = shard_of(self.shard)
         dataset = load(self.root, version=self.version, work=self.work)
         work = dataset.folders.work
         rays = open_store(ray_store_folder(work, self.rays or only_source(work)))
         scenes = scenes_of(dataset, self.split)
         if not self.split:
             scenes = [scene for scene in scenes if rays.has(scene)]
-        scenes = sorted(scenes)[index::count]
-        teacher = self._teacher()
-        sky = self._sky_rule(teacher, rays.record)
+        teacher = self._teacher(device)
         codec = CodecConfig("none" if teacher is None else self.codec, self.components)
         name = "colours" if teacher is None else teacher.id
         folder = feature_store_folder(work, name, str(rays.record.rays["source"]), codec.name)
-        images = _images_to_do(dataset, scenes, folder)
-        with scene_progress("features", images, "images") as advance:
-            store, report = extract_features(
-                dataset, rays, scenes, folder, teacher, sky, codec, self.readers, advance
-            )
-        print(report.summary(store.folder, "features"))
-        report.raise_failures()
+        sky = self._sky_rule(teacher, rays.record)
+        return _Job(dataset, rays, sorted(scenes), folder, teacher, sky, codec)
 
-    def _teacher(self) -> "Teacher | None":
+    def _teacher(self, device: str) -> "Teacher | None":
         import torch
 
         from langocc.teachers.load import load_teacher
 
         if self.teacher == "none":
             return None
-        device = self.device
         if device == "auto":
             local = os.environ.get("LOCAL_RANK", "0")
             device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
@@ -124,11 +174,25 @@ def only_source(work: Path) -> str:
     return sources[0]
 
 
-def _images_to_do(dataset: "Dataset", scenes: list[str], folder: Path) -> int:
-    from langocc.features.store import shard_path
+@dataclass(frozen=True)
+class _Job:
+    """What the shards of a run share."""
 
-    return sum(
-        len(dataset.scenes[scene]) * len(dataset.scenes[scene][0].cameras)
-        for scene in scenes
-        if not shard_path(folder, scene).is_file()
-    )
+    dataset: "Dataset"
+    rays: "FeatureStore"
+    scenes: list[str]
+    folder: Path
+    teacher: "Teacher | None"
+    sky: "SkyRule | None"
+    codec: "CodecConfig"
+
+    def is_finished(self, scene: str) -> bool:
+        """Whether the scene's shard is there."""
+        from langocc.features.store import shard_path
+
+        return shard_path(self.folder, scene).is_file()
+
+    def images_to_do(self) -> dict[str, int]:
+        """Images of each scene that is not finished, of all shards."""
+        frames = {s: self.dataset.scenes[s] for s in self.scenes if not self.is_finished(s)}
+        return {scene: len(f) * len(f[0].cameras) for scene, f in frames.items()}

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from langocc.errors import DataError
 from langocc.features.pixels import HIT, SKY
@@ -58,6 +61,25 @@ def store_facts(store: FeatureStore, rows: int = 64) -> StoreFacts:
         sky_share=float(((seen & SKY) > 0).mean()),
         hit_share=float(((seen & HIT) > 0).mean()),
     )
+
+
+def sample_features(store: FeatureStore, rows: int) -> Float[Tensor, "ray channel"]:
+    """Features of about `rows` rays, as many of each key frame; without sky, whose are not used.
+
+    Raises:
+        DataError: a shard is damaged, or the store has no features.
+    """
+    if store.record.channels == 0:
+        raise DataError(f"{store.folder}: holds no features")
+    frames = [(s, entry) for s in store.scenes() for entry in store.shard(s).index.frames]
+    each = -(-rows // max(len(frames), 1))
+    parts = [torch.zeros(0, store.record.channels)]
+    for scene, entry in frames:
+        shard = store.shard(scene)
+        taken = shard.read(entry.token, 0, min(each, entry.rows))
+        taken = taken[(taken["flags"] & SKY) == 0]
+        parts.append(shard.codec.decode(torch.from_numpy(taken["code"].copy())))
+    return torch.cat(parts)
 
 
 def damaged_scenes(

@@ -146,16 +146,17 @@ def train_reducer(
 
 
 def principal_reducer(vectors: Float[Tensor, "vector channel"], reduced: int = 128) -> Reducer:
-    """A reducer of the directions in which vectors vary most (uncentred), filled up at random.
+    """A reducer of the directions in which vectors are largest (uncentred), all of unit length.
 
-    The closed-form alternative to training: with at least as many channels as vectors it
-    reconstructs them exactly.
+    The closed-form alternative to training. Of a vocabulary's prompts, it reconstructs them exactly
+    with at least as many channels as prompts; of a sample of features, it keeps what images show,
+    whatever the words.
     """
-    channels = vectors.shape[1]
-    _, _, axes = torch.linalg.svd(vectors.double(), full_matrices=True)
-    result = Reducer(channels, reduced)
+    data = vectors.double()
+    _, axes = torch.linalg.eigh(data.T @ data)  # ascending
+    result = Reducer(vectors.shape[1], reduced)
     with torch.no_grad():
-        result.U.copy_(axes[:reduced].T)
+        result.U.copy_(axes.flip(1)[:, :reduced])
     return result
 
 
