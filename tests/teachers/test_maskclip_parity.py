@@ -14,7 +14,9 @@ from transformers import CLIPConfig, CLIPModel
 
 from langocc.teachers.convert import split_attention
 from langocc.teachers.maskclip import (
+    FORMS,
     dense_features,
+    embed_patches,
     resize_positions,
     use_published_numerics,
 )
@@ -97,6 +99,35 @@ def test_dense_features_are_the_published_ones(
     logits = torch.einsum("ichw,tc->ithw", unit, weights["text_embeddings"])
     expected = torch.from_numpy(recorded["maskclip_logits"])
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parity
+@torch.no_grad()
+def test_the_last_block_is_the_published_one(
+    clip: CLIPModel, image: torch.Tensor, recorded: dict
+) -> None:
+    """Queries and keys as recorded: of patches alone, and (oddly) after the output projection."""
+    hidden, grid = embed_patches(clip, image)
+    *blocks, last = clip.vision_model.encoder.layers
+    for block in blocks:
+        hidden = block(hidden, attention_mask=None)
+    attention, normed = last.self_attn, last.layer_norm1(hidden)
+    for name, projection in (("q", attention.q_proj), ("k", attention.k_proj)):
+        found = attention.out_proj(projection(normed))[:, 1:]
+        expected = torch.from_numpy(recorded[f"{name}_sub"])
+        torch.testing.assert_close(found[:, ::4, ::8], expected, rtol=1e-4, atol=2e-5)
+    final = clip.vision_model.post_layernorm
+    whole = final(last(hidden, attention_mask=None))[:, 1:].transpose(1, 2).unflatten(2, grid)
+    torch.testing.assert_close(
+        whole[:, ::4], torch.from_numpy(recorded["x_sub"]), rtol=1e-4, atol=1e-5
+    )
+    values = final(FORMS["published"](last, hidden, grid))[:, 1:]
+    torch.testing.assert_close(
+        values.transpose(1, 2).unflatten(2, grid),
+        torch.from_numpy(recorded["v"]),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parity
