@@ -120,6 +120,11 @@ def predict_classes(
     return Prediction(semantics, density, threshold=threshold)
 
 
+def on_label_grid(field: VoxelField, grid: VoxelGrid = OCC3D_GRID) -> np.ndarray:
+    """Density of a field of one scene in each cell of a label grid, 1/m; 0 outside the field."""
+    return _resampled(field.density[0].float().cpu().numpy(), field.grid, grid, 0.0)
+
+
 def predict_points(field: VoxelField, frame: Frame) -> np.ndarray:
     """Unit feature of every LiDAR point, float16 [point, channel], in file order.
 

@@ -2,7 +2,6 @@
 """`langocc train`: from a prepared data root to checkpoints."""
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,7 +13,13 @@ from langocc.presets import PRESETS, Quirk, with_quirks
 from langocc.train.config import TrainConfig, config_as_dict, read_config
 
 if TYPE_CHECKING:
-    from langocc.train.loop import Progress, Training
+    from rich.console import Console
+
+    from langocc.features.store import FeatureStore
+    from langocc.scenes.nuscenes import NuScenes
+    from langocc.train.loop import Training
+    from langocc.train.processes import Processes
+    from langocc.view.training_board import TrainingBoard
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,12 @@ class Train:
     """auto: take up the run's newest checkpoint if it has one; never: refuse a run that has one."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes the GPU if there is one."""
+    dry_run: bool = False
+    """Time a few steps, print what the run would take in memory, disk and hours, and stop."""
+    tensorboard: bool = False
+    """Write RUN/tensorboard: scalars, validation numbers, pictures (`langocc[tensorboard]`)."""
+    tensorboard_steps: int = 500
+    """Steps between pictures and validation numbers."""
     print_config: bool = False
     """Print the settings as YAML and stop."""
 
@@ -75,42 +86,67 @@ class Train:
         )
 
     def run(self) -> None:
-        """Trains to the end."""
+        """Trains to the end, or says what that would take."""
         import yaml
-        from rich.console import Console
+
+        from langocc.train.processes import joined
 
         if self.print_config:
             print(yaml.safe_dump(config_as_dict(self.config), sort_keys=False), end="")
             return
-        console = Console()
-        training = self._training()
+        with joined() as processes:
+            self._run(processes)
+
+    def _run(self, processes: "Processes") -> None:
+        from rich.console import Console
+
+        from langocc.cli.train_display import fit_with_progress, summary_line
+
+        console = Console(quiet=not processes.is_first)
+        data = self._data()
+        training = self._training(data, processes)
+        if self.dry_run:
+            self._try(training, console)
+            return
+        board = self._board(training, data)
+        training.resume()
+        if processes.is_first:
+            config = config_as_dict(self.config)
+            training.run.write_json("config.json", {"config": config, "facts": training.facts})
         if training.step:
             console.print(f"resuming at step {training.step} of {training.steps}")
         if training.step >= training.steps:
             console.print(f"{self.run_folder} is trained: {training.steps} steps")
             return
-        console.print(_summary(training))
-        fit_with_progress(training, console)
+        console.print(summary_line(training), highlight=False)
+        fit_with_progress(training, console, *([] if board is None else [board.watch]))
         console.print(f"checkpoint: {training.run.checkpoint_path(training.steps)}")
 
-    def _training(self) -> "Training":
-        import torch
-
-        from langocc.features.loader import TrainingSet
+    def _data(self) -> "tuple[NuScenes, FeatureStore]":
         from langocc.features.store import open_store
         from langocc.scenes.nuscenes import load
         from langocc.scenes.roots import find_root
+
+        folders = find_root(self.root, self.work)
+        dataset = load(self.root, work=self.work)
+        return dataset, open_store(self.store or only_store(folders.work))
+
+    def _training(
+        self, data: "tuple[NuScenes, FeatureStore]", processes: "Processes"
+    ) -> "Training":
+        import torch
+
+        from langocc.features.loader import TrainingSet
         from langocc.train.checkpoint import newest_checkpoint
         from langocc.train.loop import Training
         from langocc.train.run_folder import RunFolder
 
-        folders = find_root(self.root, self.work)
-        dataset = load(self.root, work=self.work)
-        store = open_store(self.store or only_store(folders.work))
+        dataset, store = data
         run = RunFolder(self.run_folder)
         if self.resume == "never" and newest_checkpoint(run.checkpoints) is not None:
             raise ConfigError(f"{run.path}: holds checkpoints; name another folder to start anew")
-        tokens = [frame.token for frame in dataset.frames("train") if store.has(frame.scene)]
+        scenes = [scene for scene in dataset.splits.get("train", ()) if store.has(scene)]
+        tokens = [frame.token for scene in scenes for frame in dataset.scenes[scene]]
         samples = TrainingSet(dataset, store, self.config.sample, tokens, self.config.seed)
         facts = {
             "preset": self.preset,
@@ -119,12 +155,34 @@ class Train:
             "initial": self.config.initial,
             "root": str(self.root),
             "frames": len(tokens),
+            "scenes": len(scenes),
+            "scenes_missing": len(dataset.splits.get("train", ())) - len(scenes),
         }
         device = torch.device(choose_device(self.device))
-        training = Training(self.config, run, samples=samples, device=device, facts=facts)
-        training.resume()
-        run.write_json("config.json", {"config": config_as_dict(self.config), "facts": facts})
-        return training
+        return Training(
+            self.config, run, samples=samples, device=device, facts=facts, processes=processes
+        )
+
+    def _try(self, training: "Training", console: "Console") -> None:
+        from langocc.cli.train_display import dry_run_table
+        from langocc.train.checkpoint import newest_checkpoint, step_of
+        from langocc.train.trial import try_out
+
+        newest = newest_checkpoint(training.run.checkpoints)
+        done = 0 if newest is None else step_of(newest)
+        console.print("timing a few steps ...")
+        trial = try_out(training)
+        cams = training.samples[0].images.shape[2]
+        console.print(dry_run_table(training, trial, done, cams))
+
+    def _board(
+        self, training: "Training", data: "tuple[NuScenes, FeatureStore]"
+    ) -> "TrainingBoard | None":
+        if not self.tensorboard or not training.processes.is_first:
+            return None
+        from langocc.view.training_board import TrainingBoard
+
+        return TrainingBoard(training, *data, every=self.tensorboard_steps)
 
 
 def only_store(work: Path) -> Path:
@@ -149,40 +207,8 @@ def choose_device(name: str) -> str:
     import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        # Under torchrun each process has made one GPU its own.
+        return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"device: {name} asked for, but torch sees no GPU here")
     return name
-
-
-def fit_with_progress(training: "Training", console: object) -> None:
-    """Trains with a line that shows the loss, the speed and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console) as bar:  # pyright: ignore[reportArgumentType]
-        task = bar.add_task("", total=training.steps, completed=training.step, state="")
-
-        def watch(progress: "Progress") -> None:
-            losses = " ".join(f"{name} {value:.3f}" for name, value in progress.terms.items())
-            rate = f"{1 / progress.step_s:.1f} steps/s" if progress.step_s else ""
-            bar.update(task, completed=progress.step, state=f"{losses}  {rate}")
-
-        training.fit(watch)
-
-
-def _summary(training: "Training") -> str:
-    config = training.config
-    parameters = sum(p.numel() for p in training.model.parameters())
-    facts = json.dumps({k: training.facts[k] for k in ("preset", "teacher", "initial")})
-    return (
-        f"{len(training.samples)} key frames, {training.steps} steps of {config.batch_size}, "
-        f"{parameters / 1e6:.1f} M parameters, {training.device}; {facts}"
-    )

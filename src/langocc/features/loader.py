@@ -9,7 +9,8 @@ from torch.utils.data import Dataset as TorchDataset
 from langocc.batch import Batch
 from langocc.errors import DataError
 from langocc.features.input_images import ImageReader
-from langocc.features.packed import PackedBatch, collate_packed, joined_fields
+from langocc.features.lidar_depth import lidar_of
+from langocc.features.packed import PackedBatch, collate_packed, joined_depth, joined_fields
 from langocc.features.pixels import generator_of
 from langocc.features.rays import SceneGeometry
 from langocc.features.sample import SampleConfig, pack_sample
@@ -38,9 +39,12 @@ class TrainingSet(TorchDataset[PackedBatch]):
 
         Raises:
             DataError: no tokens, or a scene of theirs has no shard in the store.
+            ConfigError: LiDAR depth is asked for, and the first frame has no LiDAR.
         """
         if not tokens:
             raise DataError("training set: no key frames")
+        if config.lidar_depth:
+            lidar_of(dataset.frame(tokens[0]))
         self.dataset, self.store, self.config = dataset, store, config
         self.tokens, self.seed = list(tokens), seed
         self._reader = ImageReader(config.decode, config.cache_bytes)
@@ -88,4 +92,5 @@ def collate(samples: Sequence[Batch] | Sequence[PackedBatch]) -> Batch | PackedB
         rig=CameraRig(**joined_fields([sample.rig for sample in ready])),
         tokens=tuple(token for sample in ready for token in sample.tokens),
         rays=RayBatch(**joined_fields(rays)) if rays else None,
+        lidar_depth_m=joined_depth([sample.lidar_depth_m for sample in ready]),
     )

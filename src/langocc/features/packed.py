@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from langocc.batch import Batch
 from langocc.features.codecs import Codec
 from langocc.features.input_images import normalised
-from langocc.features.pixels import HIT, SKY
+from langocc.features.pixels import HIT, OTHER_TIME, SKY
 from langocc.geometry.rays import RayBatch
 from langocc.geometry.rig import CameraRig
 
@@ -27,7 +27,7 @@ class PackedRays:
     Attributes:
         origins: Camera centres in the augmented key ego frame, metres.
         directions: Unit vectors.
-        flags: SKY and HIT of each ray.
+        flags: SKY, HIT and OTHER_TIME of each ray.
         codes: Encoded features; None: not asked for.
         codecs: Of each sample's scene.
         rgb: Colours; None: not asked for.
@@ -65,6 +65,7 @@ class PackedRays:
             is_sky=is_sky,
             is_hit=is_hit,
             weights=weights,
+            is_other_time=(flags & OTHER_TIME) > 0,
         )
 
 
@@ -78,6 +79,7 @@ class PackedBatch:
         rig: The cameras of the same frames.
         tokens: Key frame of each sample.
         rays: None at test time.
+        lidar_depth_m: As in `Batch`.
     """
 
     images: UInt8[Tensor, "batch frame cam height width 3"]
@@ -85,12 +87,15 @@ class PackedBatch:
     rig: CameraRig
     tokens: tuple[str, ...]
     rays: PackedRays | None = None
+    lidar_depth_m: Float[Tensor, "batch cam rows columns"] | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device: images normalised and features decoded there."""
         images = normalised(self.images.to(device, non_blocking=True), self.swap_rgb)
         rays = None if self.rays is None else self.rays.to(device)
-        return Batch(images, self.rig.to(device), self.tokens, rays)
+        depth_m = self.lidar_depth_m
+        depth_m = None if depth_m is None else depth_m.to(device, non_blocking=True)
+        return Batch(images, self.rig.to(device), self.tokens, rays, depth_m)
 
     def pin_memory(self) -> "PackedBatch":
         """The same in page-locked memory, from which copies to a GPU do not wait."""
@@ -120,7 +125,20 @@ def collate_packed(samples: Sequence[PackedBatch]) -> PackedBatch:
         rig=CameraRig(**joined_fields([sample.rig for sample in samples])),
         tokens=tuple(token for sample in samples for token in sample.tokens),
         rays=_collate_rays(rays) if rays else None,
+        lidar_depth_m=joined_depth([sample.lidar_depth_m for sample in samples]),
     )
+
+
+def joined_depth(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Depth labels of several samples as one tensor; None if all are None.
+
+    Raises:
+        ValueError: some samples have depth labels and others have none.
+    """
+    known = [part for part in parts if part is not None]
+    if known and len(known) < len(parts):
+        raise ValueError("collate: some samples have LiDAR depth and others have none")
+    return torch.cat(known) if known else None
 
 
 def _collate_rays(rays: Sequence[PackedRays]) -> PackedRays:

@@ -17,6 +17,9 @@ HIT = 2
 SKY_ONLY = 4
 """Flag: a pixel that is kept only if the teacher calls it sky; never in a finished store."""
 
+OTHER_TIME = 8
+"""Flag: seen at another time than the sample's key frame; set in samples, never in a store."""
+
 
 @dataclass(frozen=True)
 class PixelRays:

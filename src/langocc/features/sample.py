@@ -11,7 +11,9 @@ from torch import Tensor
 from langocc.batch import Batch
 from langocc.errors import ConfigError, DataError
 from langocc.features.input_images import Decode, ImageReader, cut_input
+from langocc.features.lidar_depth import lidar_depth_m
 from langocc.features.packed import PackedBatch, PackedRays
+from langocc.features.pixels import OTHER_TIME
 from langocc.features.rays import Intrinsics, SceneGeometry, cast_pixels, scene_geometry
 from langocc.features.shard import Shard
 from langocc.features.store import FeatureStore
@@ -60,6 +62,8 @@ class SampleConfig:
     """Hand over the teacher's feature of each ray's pixel."""
     unsure_weight: float = 1.0
     """Loss weight of rays that may end beyond the range (neither sky nor a certain hit)."""
+    lidar_depth: bool = False
+    """Hand over LiDAR depth of the key frame's images, for the loss `depth`; needs a LiDAR."""
 
     def __post_init__(self) -> None:
         """Refuses sizes that cannot be."""
@@ -117,7 +121,7 @@ def pack_sample(
 
     Raises:
         DataError: a file is missing or damaged, or no frame of the window has any ray.
-        ConfigError: rays are asked for without a store.
+        ConfigError: rays are asked for without a store, or LiDAR depth without a LiDAR.
     """
     scene, key_index = dataset.position(token)
     frames = dataset.scenes[scene]
@@ -137,12 +141,14 @@ def pack_sample(
         shard, geometry = store.shard(scene), geometries[scene]
         rays = _rays(shard, geometry, key_index, config, augmented_from_ego, generator)
     reader = reader or ImageReader(config.decode)
+    depth_m = lidar_depth_m(key, augmentations)[None] if config.lidar_depth else None
     return PackedBatch(
         images=_input_images(shown, augmentations, config, reader)[None],
         swap_rgb=config.swap_rgb,
         rig=_rig(key, shown, augmentations, augmented_from_ego),
         tokens=(token,),
         rays=rays,
+        lidar_depth_m=depth_m,
     )
 
 
@@ -236,13 +242,17 @@ def _rays(
         augmented_from_ego,
     )
 
+    # A frame outside the scene is replaced by the key frame: the same time.
+    is_other_time = (np.array(window) != key)[slots]
+    flags = rows["flags"] | np.where(is_other_time, OTHER_TIME, 0).astype(np.uint8)
+
     def column(name: str) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(rows[name]))[None]
 
     return PackedRays(
         origins=torch.from_numpy(origins.astype(np.float32))[None],
         directions=torch.from_numpy(directions.astype(np.float32))[None],
-        flags=column("flags"),
+        flags=torch.from_numpy(flags)[None],
         codes=column("code") if config.features else None,
         codecs=(shard.codec,),
         rgb=column("rgb") if config.colours else None,

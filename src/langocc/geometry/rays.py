@@ -21,6 +21,7 @@ class RayBatch:
         is_hit: A surface lies within range for certain. None: of every ray that is not sky. A ray
             that is neither may end beyond the range; its opacity must not be supervised.
         weights: Loss weight of each ray; None means 1.
+        is_other_time: Seen at another time than the key frame. None: not known.
 
     Source: method.md section 3.
     """
@@ -32,6 +33,7 @@ class RayBatch:
     is_sky: Bool[Tensor, "batch ray"] | None = None
     is_hit: Bool[Tensor, "batch ray"] | None = None
     weights: Float[Tensor, "batch ray"] | None = None
+    is_other_time: Bool[Tensor, "batch ray"] | None = None
 
     def to(self, device: torch.device | str) -> "RayBatch":
         """The same rays on another device."""

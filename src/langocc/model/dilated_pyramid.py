@@ -7,7 +7,6 @@ Source: method.md section 2.3; Chen et al. 2017.
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 DILATIONS = (6, 12, 18)
 
@@ -18,7 +17,7 @@ class DilatedPyramid(nn.Module):
     def __init__(self, channels: int, branch_channels: int, drop: float) -> None:
         """Input and output have `channels`; each of the five branches has `branch_channels`."""
         super().__init__()
-        self.drop = drop
+        self.dropout = nn.Dropout(drop)
         self.branches = nn.ModuleList([_normed(channels, branch_channels, 1, dilation=1)])
         for dilation in DILATIONS:
             self.branches.append(_normed(channels, branch_channels, 3, dilation))
@@ -32,7 +31,7 @@ class DilatedPyramid(nn.Module):
         seen = [branch(x) for branch in self.branches]
         average = self.average(x.mean(dim=(2, 3), keepdim=True))
         seen.append(average.expand(-1, -1, *x.shape[2:]))
-        return dropout(self.merge(torch.cat(seen, dim=1)), self.drop, self.training)
+        return self.dropout(self.merge(torch.cat(seen, dim=1)))
 
 
 def _normed(in_channels: int, channels: int, size: int, dilation: int) -> nn.Sequential:

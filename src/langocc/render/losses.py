@@ -142,6 +142,14 @@ def depth_bins(
     return cost / is_labelled.sum().clamp(min=1)
 
 
+def labelled_pixels(
+    depth_m: Float[Tensor, "image rows columns"], bins: int, first_m: float, step_m: float
+) -> Float[Tensor, ""]:
+    """Number of depths that fall into a bin: what `depth_bins` divides by."""
+    label = ((depth_m - first_m) / step_m).floor()
+    return ((label >= 0) & (label < bins)).sum().float()
+
+
 def movable_ray_weights(
     target: Float[Tensor, "batch ray channel"],
     prompts: Float[Tensor, "prompt channel"],

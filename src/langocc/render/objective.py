@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training objective: the paper's loss, and the terms that may be added to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,15 +9,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from langocc.errors import ConfigError
 from langocc.geometry.rays import RayBatch
 from langocc.render import losses
 from langocc.render.rendered import RenderedRays
+from langocc.scenes.occ3d import OCC3D_CLASSES
 
 FEATURE_LOSSES = {
     "weighted": losses.weighted_cosine_mse,
     "cosine": losses.cosine,
     "mse": losses.mse,
 }
+
+
+MOVABLE_CLASSES = (
+    "bicycle",
+    "bus",
+    "car",
+    "construction_vehicle",
+    "motorcycle",
+    "pedestrian",
+    "trailer",
+    "truck",
+)
+"""Occ3D classes of what may be elsewhere half a second later."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,33 @@ class LossConfig:
     """Weight of the density's total variation (published, off: 0.05)."""
     sparsity_weight: float = 0.0
     """Weight of the mean density (published, off)."""
+    feature_variation_weight: float = 0.0
+    """Weight of the total variation of the voxel features, the head's input (published, off: 0.002
+    of the head's output, a volume that is never built here)."""
+    depth_weight: float = 0.0
+    """Weight of the depth net's cross-entropy against LiDAR depth (published, off: 0.05); needs
+    samples with `lidar_depth`."""
+    movable: Literal["keep", "drop"] = "keep"
+    """`drop`: rays of other times do not count where the teacher sees something that may have moved
+    (method.md section 8b); needs a `vocabulary`."""
+    movable_extra: float = 0.0
+    """Movable things weigh 1 + this in the loss; needs a `vocabulary`."""
+    movable_classes: tuple[str, ...] = MOVABLE_CLASSES
+    """Occ3D classes that count as movable. The published code takes the ids 0 to 7."""
+
+    def __post_init__(self) -> None:
+        """Refuses classes that Occ3D does not have."""
+        for name in self.movable_classes:
+            if name not in OCC3D_CLASSES:
+                raise ConfigError(
+                    f"loss.movable-classes: unknown class {name!r}; there are "
+                    f"{', '.join(OCC3D_CLASSES)}"
+                )
+
+    @property
+    def needs_movable(self) -> bool:
+        """Whether rays are weighed by whether they show something movable."""
+        return self.movable == "drop" or self.movable_extra != 0
 
 
 @dataclass(frozen=True)
@@ -47,9 +90,38 @@ class Objective:
     distortion: Float[Tensor, ""] | None = None
     density_variation: Float[Tensor, ""] | None = None
     sparsity: Float[Tensor, ""] | None = None
+    feature_variation: Float[Tensor, ""] | None = None
+    depth: Float[Tensor, ""] | None = None
 
 
-def feature_loss(rendered: RenderedRays, rays: RayBatch, config: LossConfig) -> Float[Tensor, ""]:
+@dataclass(frozen=True)
+class DepthGuess:
+    """What the depth net says of the key frame's images, and what the LiDAR measured.
+
+    Attributes:
+        distribution: Probability of each depth bin.
+        measured_m: Smallest depth in each pixel's block, metres; 0: none.
+        first_m: Lower edge of the first bin, metres.
+        step_m: Width of a bin, metres.
+    """
+
+    distribution: Float[Tensor, "view bin rows columns"]
+    measured_m: Float[Tensor, "view rows columns"]
+    first_m: float
+    step_m: float
+
+
+Mean = Callable[[Tensor], Tensor]
+"""Mean of a count over the processes that share a batch; a count has no gradient."""
+
+
+def _alone(count: Tensor) -> Tensor:
+    return count
+
+
+def feature_loss(
+    rendered: RenderedRays, rays: RayBatch, config: LossConfig, mean: Mean = _alone
+) -> Float[Tensor, ""]:
     """Distance of what rays see to what the teacher (or the camera) saw there.
 
     Rays that miss the field weigh nothing but are counted (published). Sky rays have no target:
@@ -64,7 +136,7 @@ def feature_loss(rendered: RenderedRays, rays: RayBatch, config: LossConfig) -> 
     scale: float | Tensor = 1.0
     if rays.is_sky is not None:
         weights = weights * ~rays.is_sky
-        scale = rays.is_sky.numel() / (~rays.is_sky).sum().clamp(min=1)
+        scale = rays.is_sky.numel() / mean((~rays.is_sky).sum().float()).clamp(min=1)
     if rendered.features is not None:
         if rays.features is None:
             raise ValueError("rays.features: expected teacher features, got None")
@@ -80,6 +152,10 @@ def objective(
     rays: RayBatch,
     density: Float[Tensor, "batch x y z"],
     config: LossConfig,
+    *,
+    features: Float[Tensor, "batch x y z feature"] | None = None,
+    depth: DepthGuess | None = None,
+    mean: Mean = _alone,
 ) -> Objective:
     """The loss of one training step.
 
@@ -88,30 +164,51 @@ def objective(
         rays: What they should see.
         density: The field's density, for the terms that act on voxels.
         config: Terms and weights.
+        features: The field's voxel features, for their total variation.
+        depth: For the depth term.
+        mean: Averages the counts that losses are divided by over all processes, so that the mean of
+            their losses is the loss of the whole batch.
 
     Raises:
-        ValueError: the rays lack a target that a term needs.
+        ValueError: something that a term needs is missing.
 
     Source: method.md sections 4 (step 5), 8b and 10.
     """
-    feature = feature_loss(rendered, rays, config)
+    feature = feature_loss(rendered, rays, config, mean)
     total = config.feature_weight * feature
     terms: dict[str, Tensor] = {}
     if config.opacity_weight:
-        if rays.is_sky is None:
-            raise ValueError("rays.is_sky: the opacity loss needs it, got None")
-        weights = torch.ones_like(rendered.opacity) if rays.weights is None else rays.weights
-        if rays.is_hit is not None:  # what is neither sky nor a sure hit may end beyond the range
-            weights = weights * (rays.is_sky | rays.is_hit)
-        terms["opacity"] = losses.opacity_loss(rendered.opacity, rays.is_sky, weights)
-        total = total + config.opacity_weight * terms["opacity"]
+        terms["opacity"] = _opacity(rendered, rays)
     if config.distortion_weight:
         terms["distortion"] = losses.distortion(rendered.weights, rendered.edges_m)
-        total = total + config.distortion_weight * terms["distortion"]
     if config.density_variation_weight:
         terms["density_variation"] = losses.total_variation(density[..., None])
-        total = total + config.density_variation_weight * terms["density_variation"]
     if config.sparsity_weight:
         terms["sparsity"] = losses.sparsity(density)
-        total = total + config.sparsity_weight * terms["sparsity"]
+    if config.feature_variation_weight:
+        if features is None:
+            raise ValueError("features: their total variation needs them, got None")
+        terms["feature_variation"] = losses.total_variation(features)
+    if config.depth_weight:
+        if depth is None:
+            raise ValueError("depth: the depth loss needs it, got None")
+        terms["depth"] = _depth(depth, mean)
+    for name, term in terms.items():
+        total = total + getattr(config, f"{name}_weight") * term
     return Objective(total, feature, **terms)
+
+
+def _opacity(rendered: RenderedRays, rays: RayBatch) -> Float[Tensor, ""]:
+    if rays.is_sky is None:
+        raise ValueError("rays.is_sky: the opacity loss needs it, got None")
+    weights = torch.ones_like(rendered.opacity) if rays.weights is None else rays.weights
+    if rays.is_hit is not None:  # what is neither sky nor a sure hit may end beyond the range
+        weights = weights * (rays.is_sky | rays.is_hit)
+    return losses.opacity_loss(rendered.opacity, rays.is_sky, weights)
+
+
+def _depth(depth: DepthGuess, mean: Mean) -> Float[Tensor, ""]:
+    edges = (depth.first_m, depth.step_m)
+    count = losses.labelled_pixels(depth.measured_m, depth.distribution.shape[1], *edges)
+    own, shared = (c.clamp(min=1) for c in (count, mean(count)))
+    return losses.depth_bins(depth.distribution, depth.measured_m, *edges) * (own / shared)

@@ -113,6 +113,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return files[-1] if files else None
 
 
+def step_of(path: Path) -> int:
+    """Step of a checkpoint file, by its name."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def keep_last(folder: Path, count: int) -> None:
     """Deletes all but the newest `count` checkpoints."""
     for path in sorted(folder.glob("step-*.safetensors"))[:-count]:

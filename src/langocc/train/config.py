@@ -43,6 +43,9 @@ class TrainConfig:
     """Optimiser steps; replaces `epochs` when given. The decay then steps 18 times, evenly."""
     batch_size: int = 16
     """Samples per step over all processes (the paper: 4 on each of 4 GPUs)."""
+    batch_norm: Literal["local", "synchronised"] = "local"
+    """Batch statistics of several processes: each its own (published; running statistics are
+    averaged), or over all samples of the step, as one process would see them."""
     weight_decay: float = 1e-2
     """AdamW's weight decay."""
     clip_norm: float = 5.0
@@ -63,9 +66,18 @@ class TrainConfig:
     """File for `resnet` and `detector`."""
     reducer: Path | None = None
     """File of `langocc reduce`; needed where targets are reduced (preset `reduced`)."""
+    vocabulary: Path | None = None
+    """File of `langocc vocab --out`; needed by the losses that know what moves."""
 
     def __post_init__(self) -> None:
-        """Refuses initial weights without a file, and a file without a use."""
+        """Refuses what needs a file and has none, a file without a use, and no batch."""
+        if self.batch_size < 1:
+            raise ConfigError(f"batch-size: expected at least 1, found {self.batch_size}")
+        if self.loss.depth_weight and not self.sample.lidar_depth:
+            raise ConfigError(
+                "loss.depth-weight: expected samples with LiDAR depth (--sample.lidar-depth), "
+                "found none"
+            )
         if (self.initial == "scratch") != (self.initial_weights is None):
             raise ConfigError(
                 "initial, initial-weights: expected a file for resnet and detector and none for "

@@ -1,29 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: from a configuration and a source of batches to checkpoints."""
 
-import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from langocc.batch import Batch
-from langocc.errors import ConfigError, LangOccError
+from langocc.errors import ConfigError
 from langocc.features.loader import collate
 from langocc.features.packed import PackedBatch
-from langocc.geometry.rays import RayBatch
-from langocc.interop.initialise import initialise_from_detector, initialise_from_resnet
-from langocc.model.langocc import LangOcc
 from langocc.provenance import software
-from langocc.render.objective import Objective, objective
-from langocc.teachers.reducer import load_reducer
 from langocc.train.average import MovingAverage
 from langocc.train.checkpoint import (
     keep_last,
@@ -33,13 +23,21 @@ from langocc.train.checkpoint import (
     save_checkpoint,
 )
 from langocc.train.config import TrainConfig, config_as_dict
+from langocc.train.faults import (
+    DivergedError,
+    ShortOfMemoryError,
+    is_short_of_memory,
+)
+from langocc.train.initial import initial_model
+from langocc.train.memory import knobs, peak_bytes
 from langocc.train.order import batch_numbers, steps_per_epoch
+from langocc.train.processes import Processes
 from langocc.train.run_folder import RunFolder
 from langocc.train.schedule import learning_rate
+from langocc.train.step import TrainStep
+from langocc.train.stopping import postponed_signals
 
-
-class DivergedError(LangOccError):
-    """A loss term is no longer a number. The last good checkpoint is kept."""
+__all__ = ["DivergedError", "Progress", "Samples", "ShortOfMemoryError", "Training"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,13 @@ class Progress:
     Attributes:
         step: Steps done.
         steps: Steps of the whole run.
-        terms: Loss terms by name, `total` first.
+        terms: Loss terms by name, `total` first; means over all processes.
         lr: Learning rate of the step.
         data_s: Seconds spent waiting for the batch.
         step_s: Seconds of the step, waiting included.
+        gradient_norm: Norm of the gradient before clipping.
+        samples: Samples of the step, over all processes.
+        memory_bytes: Most memory this process has held so far.
     """
 
     step: int
@@ -61,6 +62,9 @@ class Progress:
     lr: float
     data_s: float
     step_s: float
+    gradient_norm: float = 0.0
+    samples: int = 1
+    memory_bytes: int = 0
 
 
 @runtime_checkable
@@ -91,6 +95,7 @@ class Training:
         samples: Samples,
         device: torch.device,
         facts: Mapping[str, Any],
+        processes: Processes | None = None,
     ) -> None:
         """Builds the model with the weights that the seed gives.
 
@@ -100,18 +105,33 @@ class Training:
             samples: What to train on.
             device: Where to train.
             facts: What every report must carry: teacher id, ray source, initialisation, data.
+            processes: All that train together; each has its own device. None: this one alone.
+
+        Raises:
+            ConfigError: a batch that cannot be split, or a file that a loss needs does not fit.
+            DataError: a file of weights, of the reducer or of the vocabulary cannot be used.
         """
+        processes = processes or Processes()
+        if config.batch_size % processes.count:
+            raise ConfigError(
+                f"batch-size: expected a multiple of the {processes.count} processes, found "
+                f"{config.batch_size}"
+            )
         torch.manual_seed(config.seed)
         self.config = config
         self.run = run
         self.device = device
         self.facts = facts
         self.samples = samples
-        self.model = _initial_model(config).to(device)
+        self.processes = processes
+        self.model = initial_model(config).to(device)
         self.average = MovingAverage(self.model, config.average)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.schedule.base_lr, weight_decay=config.weight_decay
+        )
+        self._train_step = TrainStep(
+            config, self.model, self.optimizer, processes, run.checkpoints, facts, device
         )
         self.step = 0
 
@@ -127,7 +147,7 @@ class Training:
         Raises:
             DataError: the newest checkpoint is damaged.
         """
-        newest = newest_checkpoint(self.run.checkpoints)
+        newest = self.processes.of_first(newest_checkpoint(self.run.checkpoints))
         if newest is None:
             return False
         checkpoint = load_checkpoint(newest)
@@ -135,16 +155,19 @@ class Training:
         self.average.load(checkpoint.average, checkpoint.metadata["updates"])
         restore_optimizer(self.model, self.optimizer, checkpoint.optimizer)
         self.step = checkpoint.metadata["step"]
-        self.run.forget_after(self.step)
+        if self.processes.is_first:
+            self.run.forget_after(self.step)
         return True
 
     def save(self) -> None:
-        """Writes a checkpoint of the present step and deletes the oldest."""
+        """Writes a checkpoint of the present step and deletes the oldest; the first process."""
+        if not self.processes.is_first:
+            return
         metadata = {
             "step": self.step,
             "config": config_as_dict(self.config),
             "facts": self.facts,
-            "software": software(),
+            "software": software() | {"processes": str(self.processes.count)},
         }
         path = self.run.checkpoint_path(self.step)
         save_checkpoint(path, self.model, self.average, self.optimizer, metadata)
@@ -154,78 +177,87 @@ class Training:
         """Trains to the last step; on Ctrl-C or SIGTERM saves what it has and stops.
 
         Args:
-            watch: Called after every step.
+            watch: Called after every step, in every process.
 
         Raises:
             DivergedError: a loss term is not finite.
+            ShortOfMemoryError: a step needs more memory than there is.
             KeyboardInterrupt: a signal came; a checkpoint of the last whole step is written.
         """
-        self.model.train()
-        with _postponed_signals() as is_stopping:
-            started = time.perf_counter()
-            for batch in self._loader():
-                data_s = time.perf_counter() - started
-                terms = self._train_step(batch.to(self.device))
-                lr = self.optimizer.param_groups[0]["lr"]
-                progress = Progress(
-                    self.step, self.steps, terms, lr, data_s, time.perf_counter() - started
-                )
+        self.processes.copy_first_(list(self.model.state_dict().values()))
+        with postponed_signals() as is_asked:
+            for progress in self.advance(self.steps - self.step):
                 self._log(progress)
                 watch(progress)
+                is_stopping = self.processes.any(is_asked())
                 is_last = self.step == self.steps
-                if is_last or is_stopping() or self.step % self.config.checkpoint_steps == 0:
+                if is_last or is_stopping or self.step % self.config.checkpoint_steps == 0:
                     self.save()
-                if is_stopping():
+                if is_stopping:
                     raise KeyboardInterrupt
-                started = time.perf_counter()
 
-    def _loader(self) -> DataLoader[Batch | PackedBatch]:
+    def advance(self, steps: int) -> Iterator[Progress]:
+        """Trains so many steps, and writes nothing: that is left to `fit`.
+
+        Raises:
+            DivergedError: a loss term is not finite.
+            ShortOfMemoryError: a step needs more memory than there is.
+        """
+        self.model.train()
+        started = time.perf_counter()
+        for batch in self._loader(steps):
+            data_s = time.perf_counter() - started
+            terms = self._guarded_step(batch)
+            norm = terms.pop("gradient")
+            yield Progress(
+                step=self.step,
+                steps=self.steps,
+                terms=terms,
+                lr=self.optimizer.param_groups[0]["lr"],
+                data_s=data_s,
+                step_s=time.perf_counter() - started,
+                gradient_norm=norm,
+                samples=self.config.batch_size,
+                memory_bytes=peak_bytes(self.device),
+            )
+            started = time.perf_counter()
+
+    def _loader(self, steps: int) -> DataLoader[Batch | PackedBatch]:
         config = self.config
-        numbers = [
+        every = (
             batch_numbers(len(self.samples), config.batch_size, config.seed, step)
-            for step in range(self.step, self.steps)
-        ]
+            for step in range(self.step, self.step + steps)
+        )
+        numbers = [self.processes.share(batch) for batch in every]
         return DataLoader(
             self.samples,  # pyright: ignore[reportArgumentType]  (any map will do)
             batch_sampler=numbers,
             collate_fn=collate,
             num_workers=config.workers,
             prefetch_factor=2 if config.workers else None,
+            pin_memory=self.device.type == "cuda",
         )
 
-    def _train_step(self, batch: Batch) -> dict[str, float]:
-        # Dropout and jitter depend on the step alone: a resumed run draws the same.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        lr = self._set_learning_rate()
-        if batch.rays is None:
-            raise ValueError("batch.rays: expected rays to train on, got None")
-        rays = self._targets(batch.rays)
-        field = self.model(batch.images, batch.rig)
-        rendered = field.render(rays, self.config.render)
-        losses = objective(rendered, rays, field.density, self.config.loss)
-        terms = _finite_terms(losses, batch.tokens, self.step)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        if not math.isfinite(norm):
-            raise DivergedError(
-                f"step {self.step}: the gradient is not finite (frames {', '.join(batch.tokens)}); "
-                f"the last checkpoint in {self.run.checkpoints} is kept. A learning rate below "
-                f"{lr:.1e} may help"
-            )
-        self.optimizer.step()
-        self.average.update(self.model)
-        self.step += 1
-        return terms
+    def _guarded_step(self, batch: Batch | PackedBatch) -> dict[str, float]:
+        """A step whose errors say on which frames they came, and what would free memory."""
+        try:
+            self._set_learning_rate()
+            terms = self._train_step(batch.to(self.device), self.step)
+            self.average.update(self.model)
+            self.step += 1
+            return terms
+        except (RuntimeError, MemoryError, ValueError) as error:
+            if not is_short_of_memory(error):
+                error.add_note(f"step {self.step}, frames {', '.join(batch.tokens)}")
+                raise
+            peak, cams = peak_bytes(self.device), batch.images.shape[2]
+            ways = knobs(self.config, self.model, len(batch.tokens), cams, peak)
+            raise ShortOfMemoryError(
+                f"step {self.step}: out of memory on {self.device}; {peak / 2**30:.1f} GiB held at "
+                f"most, for {len(batch.tokens)} samples. " + "; ".join(map(str, ways))
+            ) from error
 
-    def _targets(self, rays: RayBatch) -> RayBatch:
-        """Rays with their features in the model's space; reduced ones rounded as published."""
-        if self.model.reducer is None or rays.features is None:
-            return rays
-        reduced = self.model.reducer.reduce(rays.features).half().float()
-        return replace(rays, features=reduced)
-
-    def _set_learning_rate(self) -> float:
+    def _set_learning_rate(self) -> None:
         config = self.config
         if config.steps is None:
             epochs = config.epochs
@@ -236,69 +268,12 @@ class Training:
         lr = learning_rate(config.schedule, self.step, epoch=epoch, epochs=epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        return lr
 
     def _log(self, progress: Progress) -> None:
+        if not self.processes.is_first:
+            return
         if progress.step % self.config.log_steps == 0 or progress.step == progress.steps:
             times = {"data_s": round(progress.data_s, 4), "step_s": round(progress.step_s, 4)}
-            record = {"step": progress.step, "lr": progress.lr, **progress.terms, **times}
+            record = {"step": progress.step, "lr": progress.lr, **progress.terms}
+            record |= {"gradient_norm": round(progress.gradient_norm, 6), **times}
             self.run.log(record)
-
-
-def _initial_model(config: TrainConfig) -> LangOcc:
-    """The model before training.
-
-    Raises:
-        DataError: a file of initial weights or of the reducer cannot be used.
-        ConfigError: targets are to be reduced and there is no reducer.
-    """
-    model = LangOcc(config.model)
-    if config.initial_weights is not None:
-        initialise = {"resnet": initialise_from_resnet, "detector": initialise_from_detector}
-        initialise[config.initial](model, config.initial_weights)
-    if model.reducer is not None:
-        if config.reducer is None:
-            raise ConfigError(
-                "reducer: this preset reduces its targets; `langocc reduce` makes one"
-            )
-        reducer, _ = load_reducer(config.reducer)
-        if reducer.U.shape != model.reducer.U.shape:
-            raise ConfigError(
-                f"{config.reducer}: expected a reducer of {tuple(model.reducer.U.shape)}, found "
-                f"{tuple(reducer.U.shape)}"
-            )
-        model.reducer.load_state_dict(reducer.state_dict())
-    return model
-
-
-def _finite_terms(losses: Objective, tokens: tuple[str, ...], step: int) -> dict[str, float]:
-    terms = {
-        entry.name: getattr(losses, entry.name).detach()
-        for entry in fields(losses)
-        if getattr(losses, entry.name) is not None
-    }
-    # One transfer for all terms: each would wait for the device.
-    values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"step {step}: the loss term {name!r} is {value} (frames {', '.join(tokens)}); "
-                "the last checkpoint is kept"
-            )
-    return values
-
-
-@contextmanager
-def _postponed_signals() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT and SIGTERM into a question asked between two steps."""
-    received = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield received.is_set
-        return
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: received.set()) for number in handled}
-    try:
-        yield received.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

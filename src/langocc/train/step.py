@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One optimiser step: from a batch to loss terms and moved weights."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from langocc.batch import Batch
+from langocc.field import VoxelField
+from langocc.geometry.rays import RayBatch
+from langocc.model.depth_net import LiftInput
+from langocc.model.langocc import LangOcc
+from langocc.render.objective import DepthGuess, Objective, objective
+from langocc.render.rendered import RenderedRays
+from langocc.render.sampling import draw_uniforms
+from langocc.train.across import spread_over
+from langocc.train.config import TrainConfig
+from langocc.train.faults import check_finite
+from langocc.train.movable import movable_prompts, weighed
+from langocc.train.processes import Processes
+
+
+class TrainStep:
+    """Renders, compares, learns."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: LangOcc,
+        optimizer: torch.optim.Optimizer,
+        processes: Processes,
+        checkpoints: Path,
+        facts: Mapping[str, Any],
+        device: torch.device,
+    ) -> None:
+        """Prepares a model for its batches, which may be split over processes.
+
+        Raises:
+            ConfigError: a loss needs a vocabulary and there is none that fits.
+            DataError: the vocabulary's file cannot be used.
+        """
+        self.config, self.model, self.optimizer = config, model, optimizer
+        self.processes, self.checkpoints = processes, checkpoints
+        self._statistics = spread_over(
+            model, processes, device, synchronised=config.batch_norm == "synchronised"
+        )
+        self._movable = movable_prompts(config, facts, device)
+        self._lift_input: LiftInput | None = None
+        if config.loss.depth_weight:
+            model.depth_net.register_forward_hook(self._remember)
+
+    def __call__(self, batch: Batch, step: int) -> dict[str, float]:
+        """Moves the weights; returns loss terms and `gradient`, its norm, as means over processes.
+
+        Raises:
+            DivergedError: one of them is not finite.
+            ValueError: the batch lacks what a term needs.
+        """
+        # Dropout and jitter depend on the step alone: a resumed run draws the same.
+        torch.manual_seed(self.config.seed * 1_000_003 + step)
+        if batch.rays is None:
+            raise ValueError("batch.rays: expected rays to train on, got None")
+        rays = self._targets(batch.rays)
+        field = self.model(batch.images, batch.rig)
+        rendered = self._render(field, rays, step, batch.tokens)
+        losses = objective(
+            rendered,
+            rays,
+            field.density,
+            self.config.loss,
+            features=field.features,
+            depth=self._depth_guess(batch),
+            mean=self.processes.mean,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.processes.average_([*gradients, *self._statistics])
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        evidence = [rays.features, rays.rgb, rendered.features, rendered.colour, rendered.opacity]
+        return self._finite_terms(losses, norm, step, batch.tokens, evidence)
+
+    def _render(
+        self, field: VoxelField, rays: RayBatch, step: int, tokens: tuple[str, ...]
+    ) -> RenderedRays:
+        try:
+            return field.render(rays, self.config.render, self._jitter(rays))
+        except ValueError:
+            if bool(field.density.isfinite().all()):
+                raise
+            check_finite(
+                {"density": math.nan},
+                {},
+                step=step,
+                tokens=tokens,
+                evidence=[field.density],
+                checkpoints=self.checkpoints,
+            )
+            raise
+
+    def _finite_terms(
+        self,
+        losses: Objective,
+        norm: Tensor,
+        step: int,
+        tokens: tuple[str, ...],
+        evidence: Sequence[Tensor | None],
+    ) -> dict[str, float]:
+        """Loss terms and the gradient's norm as numbers, means over processes."""
+        terms = {entry.name: getattr(losses, entry.name) for entry in fields(losses)}
+        terms = {name: term.detach() for name, term in terms.items() if term is not None}
+        own = torch.stack([*terms.values(), norm]).float()
+        # One transfer a step, and after all work is handed over: it waits for the device.
+        values = torch.stack([own, self.processes.mean(own)]).tolist()
+        names = [*terms, "gradient"]
+        mine, mean = (dict(zip(names, row, strict=True)) for row in values)
+        check_finite(
+            mine,
+            mean,
+            step=step,
+            tokens=tokens,
+            evidence=[tensor for tensor in evidence if tensor is not None],
+            checkpoints=self.checkpoints,
+        )
+        return mean
+
+    def _jitter(self, rays: RayBatch) -> Tensor:
+        """This process's part of the jitter that one process would draw for the whole batch."""
+        batch, count, _ = rays.origins.shape
+        every = draw_uniforms(
+            batch * self.processes.count, count, self.config.render, rays.origins.device
+        )
+        return every.tensor_split(self.processes.count)[self.processes.rank]
+
+    def _remember(self, module: nn.Module, inputs: object, lift_input: LiftInput) -> None:
+        """Keeps what the depth net said last: the key frame comes after those before it."""
+        self._lift_input = lift_input
+
+    def _depth_guess(self, batch: Batch) -> DepthGuess | None:
+        said, self._lift_input = self._lift_input, None
+        if said is None:
+            return None
+        if batch.lidar_depth_m is None:
+            raise ValueError("batch.lidar_depth_m: the depth loss needs it, got None")
+        depth = self.config.model.depth
+        measured_m = batch.lidar_depth_m.flatten(0, 1)
+        return DepthGuess(said.depth, measured_m, depth.lower_m, depth.step_m)
+
+    def _targets(self, rays: RayBatch) -> RayBatch:
+        """Rays with weights and features as the loss takes them; reduced ones as published."""
+        if self._movable is not None:
+            rays = weighed(rays, self._movable, self.config.loss)
+        if self.model.reducer is None or rays.features is None:
+            return rays
+        reduced = self.model.reducer.reduce(rays.features).half().float()
+        return replace(rays, features=reduced)
