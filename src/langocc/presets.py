@@ -30,7 +30,7 @@ RGB_MODEL = ModelConfig(variant="rgb")
 """Colours instead of features: geometry alone."""
 
 TINY_MODEL = ModelConfig(
-    input_size=(96, 256),
+    input_size=(144, 384),
     history_frames=1,
     grid=VoxelGrid(cell_m=0.8),
     backbone=BackboneConfig(width=16, blocks=(1, 1, 1, 1)),
@@ -82,7 +82,9 @@ RGB = replace(
 TINY = with_quirks(
     TrainConfig(
         model=TINY_MODEL,
-        sample=SampleConfig(input_size=(256, 96), frames=2, rays=3072, cache_bytes=2_000_000_000),
+        sample=SampleConfig(
+            input_size=(384, 144), frames=2, horizon=4, rays=3072, cache_bytes=2_000_000_000
+        ),
         render=RenderConfig(proposals=32, samples=48),
         loss=LossConfig(opacity_weight=0.3, distortion_weight=0.01, sparsity_weight=0.3),
         schedule=ScheduleConfig(base_lr=2e-3, warmup_iterations=50, decay_start=0.6),
