@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 Pointwise = Callable[[Tensor], tuple[Tensor, ...]]
 
-CHUNK_ROWS = {"cpu": 8192, "cuda": 262144}
+CHUNK_ROWS = {"cpu": 8192, "cuda": 1 << 20}
 """Rows worked on at a time: on a processor what fits its cache, on a GPU what keeps it busy."""
 OTHER_CHUNK_ROWS = 65536
 
@@ -44,6 +44,8 @@ class _Frugal(torch.autograd.Function):
         ctx.save_for_backward(features, index, *parameters)
         with torch.autocast(device, **ctx.autocast):
             chunks = [function(features[part]) for part in index.split(chunk_rows)]
+        if len(chunks) == 1:
+            return chunks[0]
         return tuple(torch.cat(column) for column in zip(*chunks, strict=True))
 
     @staticmethod

@@ -16,6 +16,11 @@ from langocc.render.lookup import Box
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
+PLACE = {"num_warps": 4}
+WEIGH = {"num_warps": 4}
+WEIGH_BACKWARD = {"num_warps": 4}
+"""Warps that work on a ray, by kernel: the fastest on an H200 (docs/performance.md)."""
+
 
 @dataclass(frozen=True)
 class RaySpace:
@@ -86,7 +91,7 @@ def place(
             centres, cells, *space.arguments,
             PROPOSALS=proposals, SAMPLES=samples,
             PROPOSAL_BLOCK=triton.next_power_of_2(proposals),
-            SAMPLE_BLOCK=triton.next_power_of_2(samples),
+            SAMPLE_BLOCK=triton.next_power_of_2(samples), **PLACE,
         )  # fmt: skip
     return centres, cells
 
@@ -106,7 +111,7 @@ class _Weigh(torch.autograd.Function):
             kernels.weigh_kernel[(rays,)](
                 density.contiguous(), space.origins, space.directions, centres, cells,
                 sigma, weights, share, voxel, runs, touched, *space.arguments,
-                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples),
+                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH,
             )  # fmt: skip
         ctx.space, ctx.shape = space, density.shape
         ctx.save_for_backward(sigma, centres, cells)
@@ -126,7 +131,7 @@ class _Weigh(torch.autograd.Function):
             kernels.weigh_backward_kernel[(rays,)](
                 sigma, space.origins, space.directions, centres, cells,
                 d_weights.contiguous(), d_share.contiguous(), d_density, *space.arguments,
-                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples),
+                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH_BACKWARD,
             )  # fmt: skip
         return d_density, None, None, None
 

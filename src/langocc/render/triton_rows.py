@@ -21,6 +21,8 @@ COMPOSITE = {"BLOCK": 2, "num_warps": 1}
 SHARES = {"BLOCK": 8, "num_warps": 1}
 ROWS = {"BLOCK": 2, "num_warps": 1}
 NORMS = {"BLOCK": 8, "num_warps": 4}
+NUMBER = {"num_warps": 4}
+TRANSPOSE = {"num_warps": 4}
 """Rows that a program of each kernel works on at once, and its warps: the fastest on an H200. A
 tile is held by one warp, so that its sums need no shared memory (docs/performance.md)."""
 
@@ -44,18 +46,22 @@ class NumberedRays:
 
 @torch.no_grad()
 def number_rows(rays: SparseRays) -> tuple[Int[Tensor, " row"], NumberedRays]:
-    """Touched voxels, ascending, and the sparse matrix over them. Waits for the device."""
-    touched = rays.touched.nonzero()[:, 0]
+    """Touched voxels, ascending, and the sparse matrix over them. Waits once for the device."""
     row_of_voxel = rays.touched.cumsum(0, dtype=torch.int32) - 1
-    row = torch.empty_like(rays.voxel)
-    visits = torch.zeros(touched.shape[0], dtype=torch.int32, device=row.device)
+    rows, runs = torch.stack([rays.touched.sum(), rays.runs.sum()]).tolist()
+    voxels, row = row_of_voxel.shape[0], torch.empty_like(rays.voxel)
+    # Every voxel writes its index to its row; those that have none write behind the last row.
+    place = torch.where(rays.touched > 0, row_of_voxel, rows).long()
+    index = torch.arange(voxels, device=row.device)
+    touched = index.new_empty(rows + 1).scatter_(0, place, index)[:rows]
+    visits = torch.zeros(rows, dtype=torch.int32, device=row.device)
     count, slots = row.shape
     if count:
         kernels.number_kernel[(count,)](
             rays.voxel, rays.runs, row_of_voxel, row, visits,
-            SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots),
+            SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots), **NUMBER,
         )  # fmt: skip
-    return touched, NumberedRays(row, rays.runs, visits, 8 * int(rays.runs.sum()))
+    return touched, NumberedRays(row, rays.runs, visits, 8 * runs)
 
 
 class _Composite(torch.autograd.Function):
@@ -113,7 +119,7 @@ def _rows_gradient(
     share_of = share.new_empty(numbered.total)
     kernels.transpose_kernel[(rays,)](
         numbered.row, share, numbered.runs, begin.clone(), ray_of, share_of,
-        SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots),
+        SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots), **TRANSPOSE,
     )  # fmt: skip
     kernels.rows_backward_kernel[(count,)](
         ray_of, share_of, begin, numbered.visits, rows, inverse,
@@ -154,7 +160,7 @@ class _InverseNorms(torch.autograd.Function):
             kernels.norms_backward_kernel, rows, product, cross, inverse, d_inverse.contiguous(),
             d_rows, scaled, d_norm,
         )  # fmt: skip
-        d_cross = 2 * scaled.sum(0, dtype=torch.float32)
+        d_cross = 2 * (d_norm.to(rows.dtype) @ rows).float()
         return d_rows, scaled.T @ rows, d_cross, d_norm.sum()
 
 
