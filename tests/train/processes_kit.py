@@ -13,7 +13,7 @@ from langocc.train.processes import Processes, joined
 
 SHORT = replace(CONFIG, batch_size=4, steps=6, schedule=replace(CONFIG.schedule, base_lr=1e-7))
 """Steps so small that weights stay alike: AdamW moves a weight by the whole rate even where its
-gradient is mere rounding, and sampling along rays amplifies what differs. Gradients are compared."""
+gradient is mere rounding, and sampling along rays amplifies differences. Gradients are compared."""
 
 
 def train(folder: Path, processes: Processes, options: dict) -> None:

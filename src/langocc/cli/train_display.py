@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.table import Column, Table
 
 from langocc.train.loop import Progress, Training
 from langocc.train.memory import GIB, checkpoint_bytes, fixed_bytes, knobs
@@ -36,11 +36,11 @@ def fit_with_progress(training: Training, console: Console, *also: Watch) -> Non
         TextColumn("training"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}", table_column=Column(ratio=1)),  # wraps
     )
     recent: deque[Progress] = deque(maxlen=RECENT_STEPS)
-    with Bar(*columns, console=console) as bar:
+    with Bar(*columns, console=console, expand=True) as bar:
         task = bar.add_task("", total=training.steps, completed=training.step, state="")
 
         def watch(progress: Progress) -> None:
@@ -124,6 +124,7 @@ def dry_run_table(training: Training, trial: "Trial", done: int, cams: int) -> T
 
 
 def _existing(path: Path) -> Path:
+    path = path.resolve()
     while not path.exists():
         path = path.parent
     return path
