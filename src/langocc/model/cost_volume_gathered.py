@@ -56,7 +56,7 @@ def _view_cost(
     seen = torch.where((x > -1) & (x < width) & (y > -1) & (y < height))[0]
     # What the reference does not show is compared with zeros.
     cost = current.abs().sum(dim=0).expand(grid.shape[:-1]).flatten()
-    table = torch.cat([reference.flatten(1), current.flatten(1)], dim=1).T.contiguous()
+    table = torch.cat([map_.movedim(0, -1).flatten(0, 1) for map_ in (reference, current)])
     rows, shares = _bags(x[seen], y[seen], pixels + seen % pixels, (height, width))
     found = cost.new_empty(len(seen))
     ones = table.new_ones(channels)

@@ -22,7 +22,7 @@ from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
 from langocc.model.projection import camera_numbers, frustum, lifted_points_m, stereo_grid
-from langocc.render.pointwise import apply_frugally
+from langocc.render.pointwise import CHUNK_ROWS, OTHER_CHUNK_ROWS, apply_frugally
 from langocc.teachers.reducer import Reducer
 
 COST_VOLUMES = {"readable": stereo_cost_volume, "fused": fused_cost_volume}
@@ -160,7 +160,8 @@ class LangOcc(nn.Module):
             head = self.density_head
             (logits,) = apply_frugally(lambda part: (head(part),), rows, head.parameters())
         else:
-            logits = self.density_head(rows)
+            parts = rows.split(CHUNK_ROWS.get(rows.device.type, OTHER_CHUNK_ROWS))
+            logits = torch.cat([self.density_head(part) for part in parts])
         density = self.config.head.density_scale * logits.float().sigmoid()
         density = density.view(features.shape[:4])
         return VoxelField(self.config.grid, density, features, self.head, self.config.variant)

@@ -111,7 +111,7 @@ def stereo_grid(
     intrinsics = rig.intrinsics[:, 0]
     points_m = _unprojected(frustum, rig, intrinsics, reference_from_cam(rig, frame, frame + 1))
     depth_m = points_m[2]
-    image = [axis / depth_m for axis in _times(intrinsics.float(), points_m)[:2]]
+    image = [axis / depth_m for axis in _times(intrinsics[..., :2, :].float(), points_m)]
     linear, offset_px = _augmentation(rig)
     pixels = _plus(_times(linear, image), offset_px)
     last_pixels = (input_size[1] - 1, input_size[0] - 1)
@@ -132,7 +132,7 @@ def _unprojected(
     """
     u, v, depth_m = frustum
     linear, offset_px = _augmentation(rig)
-    image = _times(_inverse(linear), _plus([u, v], -offset_px))
+    image = _times(_inverse(linear), _plus([u[:1], v[:1]], -offset_px))  # alike at every depth
     rays = [*(axis * depth_m for axis in image), depth_m]
     rotation, translation_m = target_from_cam[..., :3, :3], target_from_cam[..., :3, 3]
     target_from_ray = _product(rotation.float(), _inverse(intrinsics.float()))
@@ -147,7 +147,7 @@ def _augmentation(
     return affine[..., :2], affine[..., 2]
 
 
-def _times(matrix: Float[Tensor, "batch cam n n"], point: list[Tensor]) -> list[Tensor]:
+def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[Tensor]:
     """`matrix @ point`, each camera's matrix for all its points.
 
     A point's coordinates are kept apart, each a tensor over the frustum: quicker than a last axis
@@ -158,7 +158,7 @@ def _times(matrix: Float[Tensor, "batch cam n n"], point: list[Tensor]) -> list[
         factors = [_per_point(factor) for factor in row.unbind(-1)]
         total = point[0] * factors[0]
         for axis, factor in zip(point[1:], factors[1:], strict=True):
-            total = total + axis * factor
+            total += axis * factor
         moved.append(total)
     return moved
 
