@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "model"))
 from model_kit import ring_rig  # pyright: ignore[reportMissingImports]
 
 from langocc.geometry.rig import CameraRig
-from langocc.model.langocc import COST_VOLUMES, SPLATS
+from langocc.model.langocc import COST_VOLUMES, SPLATS, STEREO_GRIDS
 from langocc.model.lift import voxel_cells
 from langocc.model.projection import frustum, lifted_points_m, stereo_grid
 from langocc.presets import FULL_MODEL
@@ -67,12 +67,17 @@ def cost_volumes(rig: CameraRig, batch: int, device: str, repeats: int) -> None:
     shape = (3, 6 * batch, 4 * FULL_MODEL.backbone.width, *pixels.shape[2:])
     features = torch.randn(shape, device=device).relu_()
 
-    def grids() -> list[Tensor]:
-        size = FULL_MODEL.input_size
-        return [stereo_grid(rig, f, pixels, size).flatten(0, 1) for f in range(2)]
+    given: list[Tensor] = []
+    for variant, make in STEREO_GRIDS.items():
 
-    row("grid, two frames", "float32", "readable", median_ms(grids, device, repeats), None)
-    given = grids()
+        def grids(function: Callable = make) -> list[Tensor]:
+            size = FULL_MODEL.input_size
+            return [function(rig, f, pixels, size).flatten(0, 1) for f in range(2)]
+
+        found = grids()
+        given = given or found
+        apart = max(float((a - b).abs().max()) for a, b in zip(found, given, strict=True))
+        row("grid, two frames", "float32", variant, median_ms(grids, device, repeats), apart)
     for dtype in (torch.float32, torch.bfloat16)[: 1 if device == "cpu" else 2]:
         maps = features.to(dtype)
         expected = []

@@ -5,11 +5,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from langocc.model import kernels
-from langocc.model.triton_ops import LIFTED, TILE
+from langocc.model.triton_ops import GRID_BLOCK, LIFTED, TILE
 
-NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels"]
-TYPES = {**dict.fromkeys(NUMBERS, "i32"), "invalid_cost": "fp32", "cells": "*i64"}
+NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels", "points"]
+METRIC = ["invalid_cost", "last_column", "last_row", "nearest", "behind"]
+TYPES = {**dict.fromkeys(NUMBERS, "i32"), **dict.fromkeys(METRIC, "fp32"), "cells": "*i64"}
 KERNELS = {
+    "stereo_grid_kernel": {"NUMBERS": 28, "BLOCK": GRID_BLOCK},
     "cost_volume_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 32, "WATCHED": 252, **TILE},
     "splat_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
     "splat_backward_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},

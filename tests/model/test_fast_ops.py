@@ -4,13 +4,14 @@ import os
 
 import pytest
 import torch
+from model_kit import SMALL, ring_rig
 from torch import Tensor
 
 from langocc.model.cost_volume import stereo_cost_volume
 from langocc.model.cost_volume_gathered import gathered_cost_volume
 from langocc.model.fused import fused_cost_volume, fused_splat
 from langocc.model.lift import OUTSIDE, splat
-from langocc.model.projection import BEHIND
+from langocc.model.projection import BEHIND, frustum, stereo_grid
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -89,6 +90,24 @@ def test_narrow_features_are_compared_in_float32(cost_volume) -> None:
     found = cost_volume(current, reference, grid, **rule)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=2e-5, atol=1e-6)
+
+
+@interpreted
+@pytest.mark.parametrize("frame", [0, 1])
+def test_stereo_grid_equals_readable(frame) -> None:
+    """Scaled, sheared and shifted images; a reference that stands ahead of some points.
+
+    Pixels far outside the image are large numbers; within it, a thousandth of a pixel.
+    """
+    rig = ring_rig(SMALL, batch=2, cams=2, speed_m=-3.0)
+    rig.input_from_image[1, 0, 0, 1] = 0.1
+    rig = rig.to(DEVICE)
+    pixels = frustum(SMALL.input_size, 4, SMALL.depth).to(DEVICE)
+    expected = stereo_grid(rig, frame, pixels, SMALL.input_size)
+    found = triton_ops.triton_stereo_grid(rig, frame, pixels, SMALL.input_size)
+    assert (expected == BEHIND).any()
+    assert torch.equal(found == BEHIND, expected == BEHIND)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
 
 
 LIFTS = {  # batch, cam, depth, height, width, channel

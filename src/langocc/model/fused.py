@@ -6,8 +6,24 @@ import importlib.util
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from langocc.geometry.rig import CameraRig
 from langocc.model.cost_volume_gathered import gathered_cost_volume
 from langocc.model.lift import splat
+from langocc.model.projection import stereo_grid
+
+
+def fused_stereo_grid(
+    rig: CameraRig,
+    frame: int,
+    frustum: Float[Tensor, "3 depth height width"],
+    input_size: tuple[int, int],
+) -> Float[Tensor, "batch cam depth height width 2"]:
+    """As `projection.stereo_grid`."""
+    if _runs_triton(frustum):
+        from langocc.model.triton_ops import triton_stereo_grid  # Triton is optional
+
+        return triton_stereo_grid(rig, frame, frustum, input_size)
+    return stereo_grid(rig, frame, frustum, input_size)
 
 
 def fused_cost_volume(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triton kernels of the stereo cost volume and of the sum into voxels; `triton_ops` calls them.
 
-All tables are channels last: a pixel's or a voxel's features lie together and are read in one go.
+Feature tables are channels last: a pixel's or a voxel's features lie together, and are read in one
+go.
 """
 # ruff: noqa: ANN001, ANN201, ANN202, N803 - Triton types arguments; constants are upper case there.
 
@@ -95,6 +96,54 @@ def cost_volume_kernel(
     else:
         is_invalid = (tl.abs(across) > 1.0) | (tl.abs(down) > 1.0)
     tl.store(score + place, -(cost + tl.where(is_invalid, invalid_cost, 0.0)), mask=valid)
+
+
+@triton.jit
+@no_type_check
+def _times3(matrix, x, y, z):
+    """A row of a matrix times a point."""
+    total = tl.load(matrix) * x
+    total += tl.load(matrix + 1) * y
+    return total + tl.load(matrix + 2) * z
+
+
+@triton.jit
+@no_type_check
+def _times2(matrix, x, y):
+    """A row of a matrix times a pixel."""
+    return tl.load(matrix) * x + tl.load(matrix + 1) * y
+
+
+@triton.jit
+@no_type_check
+def stereo_grid_kernel(
+    frustum, numbers, grid, points, last_column, last_row, nearest, behind,
+    NUMBERS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Where points of one camera's frustum appear; `projection.stereo_numbers` says with what."""
+    view = tl.program_id(1).to(tl.int64)
+    point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    valid = point < points
+    u = tl.load(frustum + point, mask=valid, other=0.0)
+    v = tl.load(frustum + points + point, mask=valid, other=0.0)
+    depth = tl.load(frustum + 2 * points + point, mask=valid, other=1.0)
+    of_view = numbers + view * NUMBERS
+    u -= tl.load(of_view + 4)
+    v -= tl.load(of_view + 5)
+    ray_x = _times2(of_view, u, v) * depth
+    ray_y = _times2(of_view + 2, u, v) * depth
+    x = _times3(of_view + 6, ray_x, ray_y, depth) + tl.load(of_view + 15)
+    y = _times3(of_view + 9, ray_x, ray_y, depth) + tl.load(of_view + 16)
+    z = _times3(of_view + 12, ray_x, ray_y, depth) + tl.load(of_view + 17)
+    image_u = tl.div_rn(_times3(of_view + 18, x, y, z), z)
+    image_v = tl.div_rn(_times3(of_view + 21, x, y, z), z)
+    across = _times2(of_view + 24, image_u, image_v) + tl.load(of_view + 4)
+    down = _times2(of_view + 26, image_u, image_v) + tl.load(of_view + 5)
+    across = tl.where(z < nearest, behind, tl.div_rn(across, last_column) * 2.0 - 1.0)
+    down = tl.where(z < nearest, behind, tl.div_rn(down, last_row) * 2.0 - 1.0)
+    place = 2 * (view * points + point)
+    tl.store(grid + place, across, mask=valid)
+    tl.store(grid + place + 1, down, mask=valid)
 
 
 @triton.jit

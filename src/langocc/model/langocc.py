@@ -17,7 +17,7 @@ from langocc.model.cost_volume import stereo_cost_volume
 from langocc.model.decoder import PointDecoder
 from langocc.model.depth_net import DepthNet, LiftInput
 from langocc.model.encoder import Encoder3d, Pyramid3d, ResidualBlock3d
-from langocc.model.fused import fused_cost_volume, fused_splat
+from langocc.model.fused import fused_cost_volume, fused_splat, fused_stereo_grid
 from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
@@ -25,8 +25,9 @@ from langocc.model.projection import camera_numbers, frustum, lifted_points_m, s
 from langocc.render.pointwise import CHUNK_ROWS, OTHER_CHUNK_ROWS, apply_frugally
 from langocc.teachers.reducer import Reducer
 
+STEREO_GRIDS = {"readable": stereo_grid, "fused": fused_stereo_grid}
 COST_VOLUMES = {"readable": stereo_cost_volume, "fused": fused_cost_volume}
-"""Implementations of the stereo cost volume, by `ModelConfig.cost_volume`."""
+"""Implementations of the stereo cost volume and of its grid, by `ModelConfig.cost_volume`."""
 SPLATS = {"readable": splat, "fused": fused_splat}
 """Implementations of the sum into voxels, by `ModelConfig.splat`."""
 
@@ -120,10 +121,11 @@ class LangOcc(nn.Module):
         """
         quirks, cost_volume = self.config.quirks, None
         if before is not None:
+            grid = STEREO_GRIDS[self.config.cost_volume]
             cost_volume = COST_VOLUMES[self.config.cost_volume](
                 seen.stride4,
                 before,
-                stereo_grid(rig, frame, self.frustum4, self.config.input_size).flatten(0, 1),
+                grid(rig, frame, self.frustum4, self.config.input_size).flatten(0, 1),
                 invalid_cost=self.config.depth.invalid_cost,
                 zero_is_invalid=quirks.zero_feature_is_invalid,
             )

@@ -119,6 +119,27 @@ def stereo_grid(
     return torch.where(depth_m[..., None] < NEAREST_M, BEHIND, torch.stack(grid, dim=-1))
 
 
+def stereo_numbers(rig: CameraRig, frame: int) -> Float[Tensor, "batch cam 28"]:
+    """What `stereo_grid` computes with for each camera, row by row, for a kernel.
+
+    The inverse linear part of the image augmentation (4) and its offset in pixels (2),
+    reference_from_ray (9) and its translation in metres (3), two rows of the intrinsics (6), the
+    linear part (4).
+    """
+    linear, offset_px = _augmentation(rig)
+    intrinsics = rig.intrinsics[:, 0].float()
+    target_from_cam = reference_from_cam(rig, frame, frame + 1)
+    numbers = [
+        _inverse(linear).flatten(-2),
+        offset_px,
+        _product(target_from_cam[..., :3, :3].float(), _inverse(intrinsics)).flatten(-2),
+        target_from_cam[..., :3, 3].float(),
+        intrinsics[..., :2, :].flatten(-2),
+        linear.flatten(-2),
+    ]
+    return torch.cat(numbers, dim=-1)
+
+
 def _unprojected(
     frustum: Float[Tensor, "3 depth height width"],
     rig: CameraRig,
