@@ -328,3 +328,12 @@ def test_unpacking_on_the_gpu_gives_the_same(drive, tmp_path, codec):
     for name, value in vars(here.rays).items():
         # the product with the basis may be rounded to TF32's 10 bits
         torch.testing.assert_close(getattr(there.rays, name).cpu(), value, rtol=0, atol=2e-3)
+
+
+def test_rays_know_whether_they_are_of_another_time(drive, store):
+    """Scene c has one frame, which stands in for all of its neighbours."""
+    tokens = ["scene-a-2", "scene-c-0"]
+    samples = TrainingSet(drive, store, SMALL, tokens)
+    several, alone = (samples[number].to("cpu").rays.is_other_time for number in (0, 1))
+    assert several.float().mean() == pytest.approx(4 / 5, abs=0.1)
+    assert not alone.any()

@@ -108,8 +108,8 @@ class Train:
         if self.dry_run:
             self._try(training, console)
             return
-        board = self._board(training, data)
         training.resume()
+        board = self._board(training, data)
         if processes.is_first:
             config = config_as_dict(self.config)
             training.run.write_json("config.json", {"config": config, "facts": training.facts})

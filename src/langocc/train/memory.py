@@ -30,7 +30,7 @@ class Knob:
     """
 
     setting: str
-    frees_bytes: float
+    frees_bytes: int | float
     cost: str
 
     def __str__(self) -> str:

@@ -4,6 +4,8 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +26,9 @@ from langocc.scenes.occ3d import FREE_ID
 from langocc.train.loop import Progress, Training
 from langocc.view.colours import feature_colours, heat_colours
 from langocc.view.rendered_views import view_rays
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 FRAMES = 4
 """Validation frames looked at each time, spread over the split."""
@@ -50,20 +55,11 @@ class TrainingBoard:
         Raises:
             ConfigError: the package tensorboard is missing.
         """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ConfigError(
-                "--tensorboard: the package tensorboard is not installed; "
-                "`pip install 'langocc[tensorboard]'` installs it"
-            ) from None
         self.training, self.dataset, self.every = training, dataset, max(every, 1)
         frames = list(dataset.frames("val"))
         self.frames = frames[:: max(len(frames) // FRAMES, 1)][:FRAMES]
         self._store = store
-        self._writer = SummaryWriter(
-            str(training.run.path / "tensorboard"), purge_step=training.step + 1
-        )
+        self._writer = summary_writer(training.run.path / "tensorboard", training.step)
 
     def watch(self, progress: Progress) -> None:
         """Writes what a step gave; pictures and validation numbers every so often and at the end.
@@ -149,6 +145,22 @@ class TrainingBoard:
         true = (label.semantics != FREE_ID)[label.mask_camera]
         union = np.logical_or(predicted, true).sum()
         return {"IoU": 100.0 * float((predicted & true).sum()) / max(int(union), 1)}
+
+
+def summary_writer(folder: Path, step: int) -> "SummaryWriter":
+    """A writer of TensorBoard files that takes up after `step`.
+
+    Raises:
+        ConfigError: the package tensorboard is missing.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ConfigError(
+            "--tensorboard: the package tensorboard is not installed; "
+            "`pip install 'langocc[tensorboard]'` installs it"
+        ) from None
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def rendered_picture(

@@ -1,0 +1,149 @@
+"""`langocc train` as typed: settings, typos, the dry run, the board, several processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from langocc import cli
+from langocc.cli.train import Train
+from langocc.presets import TINY
+from langocc.train.checkpoint import load_checkpoint, newest_checkpoint
+
+QUICK = ["--preset", "tiny", "--sample.rays", "128", "--sample.cache-bytes", "0"]
+QUICK += ["--batch-size", "2", "--steps", "3", "--log-steps", "1", "--checkpoint-steps", "2"]
+QUICK += ["--schedule.base-lr", "1e-6"]
+
+
+def printed_config(line: list[str], capsys) -> dict:
+    assert cli.run(["train", "ROOT", "--run", "RUN", "--print-config", *line]) == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path, capsys):
+    file = tmp_path / "settings.yaml"
+    file.write_text("batch_size: 3\nloss: {opacity_weight: 0.7, movable: drop}\n")
+    line = ["--preset", "tiny", "--settings", str(file), "--loss.opacity-weight", "0.9"]
+    config = printed_config(line, capsys)
+    assert config["batch_size"] == 3
+    assert config["loss"]["opacity_weight"] == 0.9
+    assert config["loss"]["movable"] == "drop"
+    assert config["steps"] == TINY.steps
+
+
+def test_what_is_printed_can_be_read_back(tmp_path, capsys):
+    file = tmp_path / "settings.yaml"
+    first = printed_config(["--preset", "reduced", "--seed", "5"], capsys)
+    file.write_text(yaml.safe_dump(first))
+    assert printed_config(["--preset", "tiny", "--settings", str(file)], capsys) == first
+
+
+@pytest.mark.parametrize(
+    "option", ["--loss.opacity-wait", "--bach-size", "--model.head.density-skale"]
+)
+def test_a_typo_on_the_command_line_is_a_usage_error(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(["train", "ROOT", "--run", "RUN", option, "1"])
+    assert stopped.value.code == 2
+    assert option in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("text", ["bach_size: 1\n", "model: {head: {density_skale: 1}}\n"])
+def test_a_typo_in_a_file_is_an_error(tmp_path, capsys, text):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    assert cli.run(["train", "ROOT", "--run", "RUN", "--settings", str(file)]) == 1
+    assert "skale" in (found := capsys.readouterr().err) or "bach_size" in found
+    assert "settings.yaml" in found
+
+
+def test_a_missing_tensorboard_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    from langocc.errors import ConfigError
+    from langocc.view.training_board import summary_writer
+
+    with pytest.raises(ConfigError, match=r"pip install 'langocc\[tensorboard\]'"):
+        summary_writer(Path("unused"), 0)
+
+
+def run(*words: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    command = [sys.executable, *launcher, "-m", "langocc", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def work(small_city, tmp_path_factory) -> Path:
+    """The small city with features."""
+    folder = tmp_path_factory.mktemp("work")
+    for words in (
+        ["prepare", small_city, "--work", folder, "--sky-rays", 100],
+        ["extract", small_city, "--work", folder, "--codec", "pca-int8", "--components", 16],
+    ):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_a_dry_run_tells_and_writes_nothing(small_city, work, tmp_path):
+    before = sorted(work.rglob("*"))
+    done = run("train", small_city, "--work", work, "--run", tmp_path / "run", *QUICK, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for word in ("memory: peak", "disk: checkpoints", "hours", "8 of 2 scenes", "1,410,683"):
+        assert word in done.stdout
+    assert not (tmp_path / "run").exists()
+    assert sorted(work.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_board_holds_scalars_validation_and_pictures(small_city, work, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    line = ["train", small_city, "--work", work, "--run", tmp_path, *QUICK]
+    done = run(*line, "--tensorboard", "--tensorboard-steps", 2)
+    assert done.returncode == 0, done.stderr
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    logged = [json.loads(text) for text in (tmp_path / "metrics.jsonl").open()]
+    totals = [event.value for event in board.Scalars("loss/total")]
+    np.testing.assert_allclose(totals, [entry["total"] for entry in logged], rtol=1e-6)
+    for name in ("feature loss", "feature cosine", "IoU"):
+        assert [event.step for event in board.Scalars(f"validation/{name}")] == [2, 3]
+    picture = board.Images("validation/view")[-1]
+    assert picture.width > 3 * picture.height  # photograph, features, depth in a row
+    assert picture.height == 56
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_the_city_as_one_would(small_city, work, tmp_path):
+    two, one = tmp_path / "two", tmp_path / "one"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    options = [*QUICK, "--batch-norm", "synchronised"]
+    for folder, how in ((two, launcher), (one, ())):
+        line = ["train", small_city, "--work", work, "--run", folder, *options]
+        done = run(*line, launcher=how)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("checkpoint:") == 1  # only the first process talks
+    logged = [[json.loads(x) for x in (f / "metrics.jsonl").open()] for f in (two, one)]
+    for ours, theirs in zip(*logged, strict=True):
+        for name in ("total", "feature", "opacity", "distortion", "sparsity"):
+            assert ours[name] == pytest.approx(theirs[name], rel=2e-4)
+        assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=5e-3)
+    ours, theirs = (load_checkpoint(newest_checkpoint(f / "checkpoints")) for f in (two, one))
+    assert ours.metadata["config"] == theirs.metadata["config"]
+    assert ours.metadata["software"]["processes"] == "2"
+    assert {"commit", "torch", "python", "langocc"} <= ours.metadata["software"].keys()
+    # Resumed on one process instead of two: it is there already.
+    again = run("train", small_city, "--work", work, "--run", two, *options)
+    assert "is trained: 3 steps" in again.stdout
+
+
+def test_parsing_finds_the_preset_first():
+    assert Train.parse(["R", "--run", "X", "--preset", "tiny"]).config == TINY

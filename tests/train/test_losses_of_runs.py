@@ -1,0 +1,116 @@
+"""Terms that a run may add: each reaches the loss, and says what it lacks."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from toy_street import CONFIG, ToyStreet, losses_of, new_training
+
+from langocc.batch import Batch
+from langocc.errors import ConfigError
+from langocc.geometry.rays import RayBatch
+from langocc.render.objective import LossConfig
+from langocc.teachers.embeddings import EmbeddedVocabulary, save_embeddings
+from langocc.teachers.text import Vocabulary
+from langocc.train.movable import MovablePrompts, weighed
+
+SHORT = replace(CONFIG, steps=2)
+
+
+def with_loss(**values):
+    return replace(SHORT, loss=replace(CONFIG.loss, **values))
+
+
+def vocabulary_file(folder, teacher="toy"):
+    """What is ahead in the toy street is a car, what is behind is a wall."""
+    words = Vocabulary("toy", ("car", "wall"), (4, 15))
+    path = folder / "words.safetensors"
+    save_embeddings(EmbeddedVocabulary(words, torch.eye(6)[:2], teacher), path)
+    return path
+
+
+def measured(batch: Batch) -> Batch:
+    """With LiDAR depth: 10 m everywhere. The toy's depth bins start at 1 m and are 4 m wide."""
+    return replace(batch, lidar_depth_m=torch.full((1, 2, 2, 4), 10.0))
+
+
+class MeasuredStreet(ToyStreet):
+    def __getitem__(self, number):
+        batch = measured(super().__getitem__(number))
+        times = torch.arange(64)[None] % 2 == 0
+        return replace(batch, rays=replace(batch.rays, is_other_time=times))
+
+
+def train(folder, config):
+    training = new_training(folder, config)
+    training.samples = MeasuredStreet()
+    training.fit(lambda _: None)
+    return [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+
+
+def test_the_depth_term_pulls_the_depth_net_to_the_lidar(tmp_path):
+    sample = replace(CONFIG.sample, lidar_depth=True)
+    loss = replace(CONFIG.loss, depth_weight=1.0, feature_weight=0.0)
+    config = replace(CONFIG, sample=sample, loss=loss, steps=40)
+    lines = train(tmp_path, config)
+    assert lines[0]["total"] == pytest.approx(lines[0]["depth"])
+    assert lines[-1]["depth"] < 0.85 * lines[0]["depth"]  # dropout keeps it noisy
+
+
+def test_depth_needs_samples_that_carry_it():
+    with pytest.raises(ConfigError, match=r"loss\.depth-weight.*--sample\.lidar-depth"):
+        with_loss(depth_weight=0.05)
+
+
+def test_feature_variation_joins_the_total(tmp_path):
+    lines = train(tmp_path, with_loss(feature_variation_weight=0.5, density_variation_weight=2.0))
+    for line in lines:
+        parts = line["feature"] + 0.5 * line["feature_variation"] + 2 * line["density_variation"]
+        assert line["feature_variation"] > 0
+        assert line["total"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_dropped_rays_do_not_count(tmp_path):
+    words = vocabulary_file(tmp_path)
+    train(tmp_path / "all", SHORT)
+    train(tmp_path / "dropped", replace(with_loss(movable="drop"), vocabulary=words))
+    heavy = replace(with_loss(movable_extra=1.0, movable="keep"), vocabulary=words)
+    train(tmp_path / "heavy", heavy)
+    every, dropped, more = (losses_of(tmp_path / n)[0] for n in ("all", "dropped", "heavy"))
+    # Half of the rays see cars, half of these at another time; cars count twice in `heavy`.
+    share_of_cars = more / every - 1
+    assert 0.3 < share_of_cars < 0.8
+    assert 1 - dropped / every == pytest.approx(share_of_cars / 2, abs=0.08)
+
+
+def test_weights_of_movable_rays_by_hand():
+    features = torch.eye(2)[[0, 0, 1, 1]][None]
+    rays = RayBatch(
+        torch.zeros(1, 4, 3),
+        torch.zeros(1, 4, 3),
+        features,
+        is_sky=torch.tensor([[False, False, False, False]]),
+        weights=torch.tensor([[0.5, 0.5, 0.5, 0.5]]),
+        is_other_time=torch.tensor([[True, False, True, False]]),
+    )
+    prompts = MovablePrompts(torch.eye(2), torch.tensor([True, False]))
+    config = LossConfig(movable="drop", movable_extra=1.0)
+    assert weighed(rays, prompts, config).weights.tolist() == [[0.0, 1.0, 0.5, 0.5]]
+    sky = replace(rays, features=torch.zeros(1, 4, 2), is_sky=torch.ones(1, 4, dtype=torch.bool))
+    assert weighed(sky, prompts, config).weights.tolist() == [[0.5, 0.5, 0.5, 0.5]]
+    with pytest.raises(ValueError, match="is_other_time"):
+        weighed(replace(rays, is_other_time=None), prompts, config)
+
+
+def test_a_vocabulary_is_needed_and_must_be_of_the_same_teacher(tmp_path):
+    with pytest.raises(ConfigError, match=r"expected --vocabulary"):
+        new_training(tmp_path, with_loss(movable="drop"))
+    other = replace(with_loss(movable="drop"), vocabulary=vocabulary_file(tmp_path, "another"))
+    with pytest.raises(ConfigError, match=r"teacher 'toy', found 'another'"):
+        new_training(tmp_path, other)
+
+
+def test_unknown_movable_classes_are_named():
+    with pytest.raises(ConfigError, match=r"movable-classes.*'lorry'"):
+        LossConfig(movable_classes=("car", "lorry"))
