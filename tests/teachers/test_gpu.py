@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from langocc.teachers.folded import folded
 from langocc.teachers.load import load_teacher
+from langocc.teachers.maskclip_plus import MaskClipPlusNetwork
 from langocc.teachers.sampling import sample_upsampled
 
 pytestmark = [
@@ -28,6 +30,18 @@ def test_dense_and_text_equal_the_cpus(clip_folder: Path, dtype: torch.dtype) ->
     vectors = device.text(["a red car"])
     assert vectors.is_cuda
     assert (vectors.cpu() * host.text(["a red car"])).sum() > 0.99
+
+
+@torch.no_grad()
+def test_folded_maskclip_plus_equals_the_cpus() -> None:
+    torch.manual_seed(0)
+    network, image = MaskClipPlusNetwork(50).eval(), torch.randn(1, 3, 128, 224)
+    expected = network(image)
+    whole = folded(network).cuda()(image.cuda()).cpu()
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(whole, expected, rtol=1e-2, atol=1e-3 * scale)  # TF32 convolutions
+    half = folded(network, torch.bfloat16).cuda()(image.cuda().bfloat16()).float().cpu()
+    assert functional.cosine_similarity(half, expected, dim=1).min() > 0.99
 
 
 def test_reading_pixels_equals_the_cpus() -> None:

@@ -111,6 +111,9 @@ def test_id_is_of_weights_and_preprocessing(clip_folder: Path, tmp_path: Path) -
     assert load_teacher(str(same)).id == first
     assert load_teacher(str(clip_folder), image_height_px=64).id == f"{first}-h64"
     assert load_teacher(str(clip_folder), quirks="published").id == f"{first}-quirks"
+    assert load_teacher(str(clip_folder), dtype=torch.bfloat16).id == f"{first}-bf16"
+    with pytest.raises(ConfigError, match=r"float64: there are torch\.float32"):
+        load_teacher(str(clip_folder), dtype=torch.float64)
     model = CLIPModel.from_pretrained(clip_folder)
     with torch.no_grad():
         model.logit_scale += 1

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from langocc.errors import DataError
 from langocc.teachers.checkpoint import read_state
+from langocc.teachers.folded import folded
+from langocc.teachers.load import load_teacher
 from langocc.teachers.maskclip_plus import (
     MaskClipPlusNetwork,
     network_from_state,
@@ -71,6 +73,45 @@ def test_sampling_touched_cells_equals_the_whole_map() -> None:
 
 def test_image_of_nuscenes_is_resized_as_published() -> None:
     assert resized(900, 1600) == (1024, 1820)
+
+
+def random_network(depth: int = 50) -> MaskClipPlusNetwork:
+    """With norms that change what passes them."""
+    torch.manual_seed(0)
+    network = MaskClipPlusNetwork(depth).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+    return network
+
+
+@torch.no_grad()
+def test_folded_network_gives_what_the_readable_one_gives() -> None:
+    network, image = random_network(), torch.randn(2, 3, 65, 97)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    fast = folded(network)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fast.modules())
+    expected = network(image)
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(fast(image), expected, rtol=1e-4, atol=1e-5 * scale)
+    half = folded(network, torch.bfloat16)(image.bfloat16()).float()
+    assert functional.cosine_similarity(half, expected, dim=1).min() > 0.99
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    with pytest.raises(ValueError, match="expected a convolution before this norm"):
+        folded(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.BatchNorm2d(3)))
+
+
+def test_half_precision_runs_folded_and_says_so(clip_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "plus.pth"
+    torch.save({"state_dict": random_network().state_dict()}, path)
+    whole = load_teacher(str(path), text=str(clip_folder))
+    half = load_teacher(str(path), dtype=torch.bfloat16, text=str(clip_folder))
+    assert half.id == f"{whole.id}-bf16"
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in half.network.modules())
+    assert next(half.network.parameters()).dtype == torch.bfloat16
 
 
 def test_another_number_of_blocks_is_refused() -> None:

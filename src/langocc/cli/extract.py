@@ -44,6 +44,10 @@ class Extract:
     """What stands for the attention of the teacher's last block."""
     image_height: int | None = None
     """Height that images are resized to before the teacher, pixels; default: their own."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the teacher's network; bf16 is several times faster on a GPU. Part of the teacher's id."""
+    text: str = "openai/clip-vit-base-patch16"
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     codec: Literal["fp16", "int8", "pca-int8", "pca-int4"] = "int8"
     """How a feature is stored: 2 bytes a channel, 1 byte a channel, 1 byte a component, or half a
     byte a component (the first 8 whole)."""
@@ -94,7 +98,7 @@ class Extract:
         def full(path: Path | None) -> Path | None:
             return None if path is None else path.resolve()
 
-        local = {"teacher": self.teacher, "sky": self.sky}
+        local = {"teacher": self.teacher, "sky": self.sky, "text": self.text}
         files = {k: str(Path(v).resolve()) for k, v in local.items() if v and Path(v).exists()}
         task = replace(self, root=self.root.resolve(), work=full(self.work), ray=None, **files)
         return run_on_ray(task.do_shard, address, self.ray_tasks, while_waiting)
@@ -147,7 +151,12 @@ class Extract:
             local = os.environ.get("LOCAL_RANK", "0")
             device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
         return load_teacher(
-            self.teacher, self.form, device=device, image_height_px=self.image_height
+            self.teacher,
+            self.form,
+            device=device,
+            dtype=torch.bfloat16 if self.precision == "bf16" else torch.float32,
+            image_height_px=self.image_height,
+            text=self.text,
         )
 
     def _sky_rule(self, teacher: "Teacher | None", rays: "StoreRecord") -> "SkyRule | None":

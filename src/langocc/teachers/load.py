@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import CLIPModel
 
     from langocc.teachers.maskclip import Form
+    from langocc.teachers.maskclip_plus import MaskClipPlusNetwork
 
 CITY_CLIP = "city-clip"
 """Name of the CLIP that comes with the package."""
@@ -24,6 +25,9 @@ CITY_CLIP_FOLDER = Path(__file__).parent / "city_clip" / "weights"
 
 NEEDED_FILES = "config.json, model.safetensors and tokenizer.json (or vocab.json and merges.txt)"
 """What a folder must hold to be a CLIP."""
+
+_SUFFIX = {torch.float32: "", torch.bfloat16: "-bf16", torch.float16: "-fp16"}
+"""Ending of a teacher's id by its precision."""
 
 
 def load_teacher(
@@ -43,7 +47,8 @@ def load_teacher(
             checkpoint file: MaskCLIP+ or a CLIP of the original release.
         form: What stands for the last block's attention; see `maskclip.Form`.
         device: Where it runs.
-        dtype: Precision of weights and activations.
+        dtype: Precision of weights and activations; part of the id unless float32. Below float32,
+            MaskCLIP+ runs with its norms folded, channels last.
         quirks: `published` takes exact GELU and LayerNorm eps 1e-6 in the image tower.
         image_height_px: Height that images are resized to before the network; None: their own.
         text: For a checkpoint file: the CLIP (name or folder) whose tokenizer, and for MaskCLIP+
@@ -51,17 +56,22 @@ def load_teacher(
 
     Raises:
         DataError: the files are not there, not a CLIP, or damaged; says what to place where.
-        ConfigError: an unknown form.
+        ConfigError: an unknown form or precision.
     """
     from langocc.teachers.clip_text import ClipText
+    from langocc.teachers.folded import folded
     from langocc.teachers.maskclip import FORMS, MaskClip, use_published_numerics
     from langocc.teachers.maskclip_plus import is_maskclip_plus, load_maskclip_plus
 
     if form not in FORMS:
         raise ConfigError(f"teacher form {form!r}: there are {', '.join(FORMS)}")
+    if dtype not in _SUFFIX:
+        raise ConfigError(f"teacher precision {dtype}: there are {', '.join(map(str, _SUFFIX))}")
     if Path(name).is_file() and is_maskclip_plus(state := read_state(Path(name))):
         plus = load_maskclip_plus(state, name, ClipText(*load_clip(text)))
-        plus.network.to(dtype)
+        if dtype != torch.float32:
+            plus.network = cast("MaskClipPlusNetwork", folded(plus.network, dtype))
+            plus.id += _SUFFIX[dtype]
         return plus.to(device)
     model, tokenizer = load_clip(name, text)
     label = Path(name).stem if Path(name).is_file() else Path(name).name
@@ -71,7 +81,7 @@ def load_teacher(
     if quirks == "published":
         use_published_numerics(model)
         suffix += "-quirks"
-    id_ = f"{label}-{hashed}{suffix}{size}"
+    id_ = f"{label}-{hashed}{suffix}{size}{_SUFFIX[dtype]}"
     precise = cast("CLIPModel", nn.Module.to(model, dtype))
     teacher = MaskClip(precise, tokenizer, id_, form, image_height_px)
     return teacher.to(device)
