@@ -29,6 +29,7 @@ class LiveScene:
         """Sets up directions, light and the first view: from behind and above."""
         self._scene = server.scene
         self._cubes: dict[str, BatchedMeshHandle] = {}
+        self._colours: dict[str, np.ndarray] = {}
         self._visible: dict[str, bool] = {}
         self._scene.set_up_direction("+z")
         self._light()
@@ -51,6 +52,7 @@ class LiveScene:
         if cubes is None or not len(cubes.centres_m):
             return
         vertices, faces = _cube(cubes.cell_m)
+        self._colours[name] = class_colours(cubes.class_ids)
         count = len(cubes.centres_m)
         self._cubes[name] = self._scene.add_batched_meshes_simple(
             name,
@@ -58,7 +60,7 @@ class LiveScene:
             faces,
             np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
             cubes.centres_m,
-            batched_colors=class_colours(cubes.class_ids),
+            batched_colors=_linear(self._colours[name]),
             lod="off",
             flat_shading=True,
             cast_shadow=False,
@@ -69,13 +71,14 @@ class LiveScene:
     def colour(self, name: str, colours: UInt8[np.ndarray, "voxel 3"]) -> None:
         """Gives each cube of a set another colour; nothing if the set is not there."""
         if name in self._cubes:
-            self._cubes[name].batched_colors = colours
+            self._colours[name] = colours
+            self._cubes[name].batched_colors = _linear(colours)
 
     def colours(self, name: str) -> UInt8[np.ndarray, "voxel 3"]:
         """Present colours of a set's cubes; none if the set is not there."""
         if name not in self._cubes:
             return np.zeros((0, 3), np.uint8)
-        return np.asarray(self._cubes[name].batched_colors, np.uint8)
+        return self._colours[name]
 
     def frusta(self, frame: Frame) -> None:
         """Draws every camera with its photograph.
@@ -124,6 +127,11 @@ class LiveScene:
             return [self._cubes[name]]
         known = self._scene.get_handle_by_name(name)
         return [] if known is None else [known]
+
+
+def _linear(colours: UInt8[np.ndarray, "voxel 3"]) -> UInt8[np.ndarray, "voxel 3"]:
+    """Screen colours as light: the page takes those of many cubes as they are, without a gamma."""
+    return (255 * (colours / 255.0) ** 2.2).round().astype(np.uint8)
 
 
 def _cube(edge_m: float) -> tuple[Float32[np.ndarray, "8 3"], np.ndarray]:
