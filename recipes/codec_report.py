@@ -75,7 +75,10 @@ def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = load(options.city, work=options.work)
-    teacher = load_teacher(options.teacher, device=device, text=options.text)
+    height = options.image_height
+    teacher = load_teacher(
+        options.teacher, device=device, text=options.text, image_height_px=height
+    )
     vocabulary = load_vocabulary(options.vocabulary)
     stores = write_stores(options, dataset, teacher, vocabulary)
     losses = [
@@ -110,6 +113,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--text", default="openai/clip-vit-base-patch16", help="CLIP of a MaskCLIP+"
     )
+    parser.add_argument("--image-height", type=int, help="pixels, before a CLIP teacher")
     parser.add_argument("--vocabulary", default="city", help="prompts of the ranking, and of sky")
     parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS))
     parser.add_argument("--train", type=int, default=0, help="steps of the preset tiny; 0: none")
