@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole training steps of a preset, loader included, on one GPU or several: samples per second.
+
+    python benchmarks/train_steps.py --preset full
+    torchrun --nproc-per-node 2 benchmarks/train_steps.py --preset full
+
+Samples are made up, in the shapes and encodings of real ones, so nothing is read from disk.
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from langocc.features.codecs import Fp16
+from langocc.features.packed import PackedBatch, PackedRays
+from langocc.geometry.rig import CameraRig
+from langocc.presets import PRESETS
+from langocc.train.config import TrainConfig
+from langocc.train.loop import Training
+from langocc.train.memory import GIB
+from langocc.train.processes import joined
+from langocc.train.run_folder import RunFolder
+
+TESTS = Path(__file__).parents[1] / "tests" / "model"
+
+
+class MadeUp:
+    """Samples of random pixels and rays; each number gives the same one."""
+
+    def __init__(self, config: TrainConfig, rig: CameraRig) -> None:
+        """In the shapes of `config`; `rig` is a batch of one."""
+        self.config, self.rig = config, rig
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return 1024
+
+    def __getitem__(self, number: int) -> PackedBatch:
+        """A batch of one."""
+        model, rays = self.config.model, self.config.sample.rays
+        generator = torch.Generator().manual_seed(number % 8)
+        frames, cams = self.config.sample.frames, 6
+        shape = (1, frames, cams, *model.input_size, 3)
+        images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+        directions = torch.randn(1, rays, 3, generator=generator)
+        channels = model.head.reduced_from or model.head.embedding_channels
+        features = torch.randn(rays, channels, generator=generator)
+        features = torch.nn.functional.normalize(features, dim=-1)
+        origins = torch.tensor([0.0, 0.0, 1.6]).expand(1, rays, 3).contiguous()
+        codec = Fp16(channels)
+        packed = PackedRays(
+            origins=origins,
+            directions=torch.nn.functional.normalize(directions, dim=-1),
+            flags=torch.full((1, rays), 2, dtype=torch.uint8),
+            codes=codec.encode(features)[None] if self.config.sample.features else None,
+            codecs=(codec,),
+            rgb=images.new_zeros(1, rays, 3) if self.config.sample.colours else None,
+            unsure_weight=1.0,
+        )
+        return PackedBatch(images, False, self.rig, (f"made-up-{number}",), packed)
+
+
+def main() -> None:
+    """Prints a line; the first process does."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="full")
+    parser.add_argument("--per-process", type=int, default=4, help="samples of a step in each")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--warm-up", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=6, help="loader processes beside each")
+    parser.add_argument("--batch-norm", choices=["local", "synchronised"], default="local")
+    options = parser.parse_args()
+    sys.path.insert(0, str(TESTS))
+    from model_kit import ring_rig  # pyright: ignore[reportMissingImports]
+
+    with joined() as processes:
+        config = PRESETS[options.preset]
+        if config.model.head.reduced_from:
+            raise SystemExit("reduced needs a reducer's file: measure it with `langocc train`")
+        config = replace(
+            config,
+            batch_size=options.per_process * processes.count,
+            batch_norm=options.batch_norm,
+            workers=options.workers,
+            steps=options.steps + options.warm_up,
+        )
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        training = Training(
+            config,
+            RunFolder(Path(tempfile.gettempdir()) / "never-written"),
+            samples=MadeUp(config, ring_rig(config.model, 1)),
+            device=device,
+            facts={},
+            processes=processes,
+        )
+        seen = list(training.advance(config.steps or 1))[options.warm_up :]
+        step_s = median(progress.step_s for progress in seen)
+        waited = sum(p.data_s for p in seen) / sum(p.step_s for p in seen)
+        if processes.is_first:
+            print(
+                f"{options.preset}, {processes.count} processes of {options.per_process}, batch "
+                f"norm {options.batch_norm}: {step_s * 1e3:.1f} ms a step (median of {len(seen)}), "
+                f"{config.batch_size / step_s:.2f} samples/s, data {waited:.0%}, "
+                f"{seen[-1].memory_bytes / GIB:.1f} GiB"
+            )
+
+
+if __name__ == "__main__":
+    main()
