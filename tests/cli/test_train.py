@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,11 @@ def test_a_missing_tensorboard_is_named(monkeypatch):
         summary_writer(Path("unused"), 0)
 
 
-def run(*words: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    command = [sys.executable, *launcher, "-m", "langocc", *map(str, words)]
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--", "langocc"]
+
+
+def run(*words: object, program: Sequence[str] = ("langocc",)) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", *program, *map(str, words)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
@@ -121,21 +125,32 @@ def test_the_board_holds_scalars_validation_and_pictures(small_city, work, tmp_p
     assert picture.height == 56
 
 
+AGREEMENT = {
+    "total": 1e-5,
+    "feature": 1e-5,
+    "sparsity": 1e-5,
+    # Samples are placed by the inverse of a sum, and a ray that grazes the grid costs the logarithm
+    # of almost nothing: both make more of the rounding.
+    "distortion": 5e-4,
+    "opacity": 1e-3,
+    "gradient_norm": 5e-3,
+}
+"""How far two processes may be from one, relative: sums over samples run in another order."""
+
+
 @pytest.mark.slow
 def test_two_processes_train_on_the_city_as_one_would(small_city, work, tmp_path):
     two, one = tmp_path / "two", tmp_path / "one"
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     options = [*QUICK, "--batch-norm", "synchronised"]
-    for folder, how in ((two, launcher), (one, ())):
+    for folder, how in ((two, TORCHRUN), (one, ["langocc"])):
         line = ["train", small_city, "--work", work, "--run", folder, *options]
-        done = run(*line, launcher=how)
+        done = run(*line, program=how)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("checkpoint:") == 1  # only the first process talks
     logged = [[json.loads(x) for x in (f / "metrics.jsonl").open()] for f in (two, one)]
     for ours, theirs in zip(*logged, strict=True):
-        for name in ("total", "feature", "opacity", "distortion", "sparsity"):
-            assert ours[name] == pytest.approx(theirs[name], rel=2e-4)
-        assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=5e-3)
+        for name, tolerance in AGREEMENT.items():
+            assert ours[name] == pytest.approx(theirs[name], rel=tolerance), name
     ours, theirs = (load_checkpoint(newest_checkpoint(f / "checkpoints")) for f in (two, one))
     assert ours.metadata["config"] == theirs.metadata["config"]
     assert ours.metadata["software"]["processes"] == "2"
