@@ -37,7 +37,13 @@ TINY_MODEL = ModelConfig(
     neck_channels=64,
     depth=DepthConfig(step_m=1.0, context_channels=16, pyramid_channels=24),
     encoder=EncoderConfig(channels=(16, 32, 64), blocks=(1, 1, 1), out_channels=16),
-    head=HeadConfig(feature_channels=64, hidden_channels=64, density_scale=5.0, density_bias=-4.5),
+    head=HeadConfig(
+        feature_channels=64,
+        hidden_channels=64,
+        density_scale=5.0,
+        density_bias=-4.5,
+        occupied_density=0.3,
+    ),
 )
 """The same network made small: a training step on two processor cores takes half a second."""
 

@@ -23,9 +23,9 @@ class Demo:
 
     out: Annotated[Path, tyro.conf.Positional]
     """Folder for everything; a killed demo goes on where it stopped."""
-    scenes_train: int = 8
+    scenes_train: int = 7
     """Scenes to train on."""
-    scenes_val: int = 2
+    scenes_val: int = 3
     """Scenes to evaluate on."""
     frames_per_scene: int = 12
     """Key frames in a scene, 0.5 s apart."""
