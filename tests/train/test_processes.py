@@ -54,8 +54,8 @@ def assert_same_run(folder: Path, alone: Path) -> None:
         ours_part, theirs_part = getattr(ours, part), getattr(theirs, part)
         assert ours_part.keys() == theirs_part.keys()
         assert relative_error(ours_part, theirs_part) < 1e-5
-    # The first moments are means of the steps' gradients: wrong ones would show here. In one process,
-    # weights moved by a rounding (1e-7 of each) change them by 1.8e-3.
+    # The first moments are means of the steps' gradients: wrong ones would show here. In one
+    # process, weights moved by a rounding (1e-7 of each) change them by 1.8e-3.
     assert relative_error(ours.optimizer, theirs.optimizer, "exp_avg.") < 5e-3
 
 
