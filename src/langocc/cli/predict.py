@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from langocc.field import VoxelField
-    from langocc.predictor import Predictor
+    from langocc.predictor import ClassQueries, Predictor
     from langocc.saving import SavePlan
     from langocc.scenes.frame import Frame
     from langocc.scenes.nuscenes import NuScenes
@@ -48,6 +48,10 @@ class Predict:
     """Also save the feature of every LiDAR point, for retrieval (about 35 MB a frame)."""
     pictures: bool | None = None
     """Draw PNGs of every frame; default: when frames or queries are named."""
+    html: bool = False
+    """Also write TOKEN/page.html: voxels to turn and 27 answers to filter, in one file."""
+    ply: bool = False
+    """Also write TOKEN/classes.ply and a PLY of each query's heat: meshes for 3D programs."""
     out: Path | None = None
     """Folder to write; default RUN/predictions/SPLIT, or RUN/predictions/frames for --token."""
     work: Path | None = None
@@ -97,7 +101,8 @@ class Predict:
     @property
     def has_pictures(self) -> bool:
         """Whether PNGs are drawn."""
-        return bool(self.token or self.query) if self.pictures is None else self.pictures
+        asked = bool(self.token or self.query or self.html or self.ply)
+        return asked if self.pictures is None else self.pictures
 
     def _check(self) -> None:
         if self.token and self.split:
@@ -106,8 +111,9 @@ class Predict:
             raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
         if any(not query.strip() for query in self.query):
             raise ConfigError("query: expected a text, got an empty one")
-        if self.query and not self.has_pictures:
-            raise ConfigError("query: answers are pictures; leave --no-pictures out")
+        for name in ("query", "html", "ply"):
+            if getattr(self, name) and not self.has_pictures:
+                raise ConfigError(f"{name}: comes with the pictures; leave --no-pictures out")
 
     def _frames(self, dataset: "NuScenes") -> "list[Frame]":
         if self.token:
@@ -143,7 +149,8 @@ class Predict:
 
             def watch(frame: "Frame", field: "VoxelField | None") -> None:
                 if self.has_pictures:
-                    measured[frame.token] = self._draw(predictor, speaker, dataset, frame, field)
+                    numbers = self._draw(predictor, speaker, classes, dataset, frame, field)
+                    measured[frame.token] = numbers
                 bar.advance(task)
 
             save_predictions(predictor, dataset, frames, classes, self.folder, plan, watch)
@@ -153,12 +160,14 @@ class Predict:
         self,
         predictor: "Predictor",
         speaker: "Speaker",
+        classes: "ClassQueries",
         dataset: "NuScenes",
         frame: "Frame",
         field: "VoxelField | None",
     ) -> dict[str, str]:
         from langocc.evaluate.labels import read_label
         from langocc.evaluate.predictions import prediction_path, read_prediction
+        from langocc.view.frame_exports import remove_exports, write_frame_page, write_meshes
         from langocc.view.frame_files import Shown, are_drawn, draw_files
 
         folder = self.folder / frame.token
@@ -171,6 +180,8 @@ class Predict:
             "templates": self.templates,
             "queries": list(self.query),
             "truth": has_label,
+            "html": self.html,
+            "ply": self.ply,
         }
         if are_drawn(folder, record):
             return {}
@@ -182,6 +193,12 @@ class Predict:
             read_label(label).semantics if label is not None and has_label else None,
             self._answers(speaker, field, self._level(predictor)),
         )
+        remove_exports(folder)
+        if self.ply:
+            write_meshes(folder, shown)
+        if self.html:
+            page, level = folder / "page.html", self._level(predictor)
+            write_frame_page(page, predictor, speaker, classes, shown, level)
         return draw_files(folder, shown, predictor.config.render, record)
 
     def _answers(

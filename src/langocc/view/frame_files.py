@@ -120,12 +120,17 @@ def answers_on_grid(
 def _answers(shown: Shown) -> Iterator[tuple[str, Image.Image]]:
     for number, (query, scores) in enumerate(shown.answers.items(), 1):
         figures = query_figures(shown.frame, query, scores, shown.field.grid)
-        slug = re.sub(r"[^a-z0-9]+", "-", query.lower()).strip("-")[:40]
         title = query if len(query) <= 60 else f"{query[:59]}…"
         first, above, cameras = (figure.image for figure in figures)
         answer = sheet({f"“{title}”": stacked([first, cameras])}, 1)
         page = beside([answer, sheet({"from above": above}, 1)])
-        yield f"query-{number}{'-' * bool(slug)}{slug}.png", page
+        yield f"{query_name(number, query)}.png", page
+
+
+def query_name(number: int, query: str) -> str:
+    """File name of an answer without its ending: `query-1-yellow-crane`."""
+    slug = re.sub(r"[^a-z0-9]+", "-", query.lower()).strip("-")[:40]
+    return f"query-{number}{'-' * bool(slug)}{slug}"
 
 
 def _save(path: Path, picture: Image.Image) -> None:

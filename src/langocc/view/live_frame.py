@@ -56,19 +56,22 @@ class Prediction:
         return self.voxels.query(vectors).float().cpu().numpy()
 
 
-def prepare(field: VoxelField, classes: ClassQueries, threshold: float) -> Prediction:
+def prepare(
+    field: VoxelField, classes: ClassQueries, threshold: float, most: int = MOST_VOXELS
+) -> Prediction:
     """Visible voxels of a field of one scene, their classes, and what queries need.
 
     Args:
         field: What the model says.
         classes: Prompts of the classes.
         threshold: Density from which a voxel is occupied, 1/m.
+        most: Voxels kept; beyond, the densest.
     """
     density = field.density[0]
     is_exposed = torch.from_numpy(exposed((density >= threshold).cpu().numpy())).to(density.device)
     count = int(is_exposed.sum())
-    if count > MOST_VOXELS:
-        densest = torch.where(is_exposed, density, -1.0).flatten().topk(MOST_VOXELS).indices
+    if count > most:
+        densest = torch.where(is_exposed, density, -1.0).flatten().topk(most).indices
         is_exposed = torch.zeros_like(is_exposed)
         is_exposed.view(-1)[densest] = True
     seen = VoxelField(

@@ -159,15 +159,21 @@ def heat_over(
     return Image.composite(colours, grey, mask)
 
 
-def _camera_eye(frame: Frame, name: str, width: int) -> tuple[Image.Image, Eye]:
-    """A camera's photograph of that width, and the eye that sees it."""
+def eye_of(frame: Frame, name: str, width: int = 640) -> Eye:
+    """The eye of a camera whose photograph is shrunk to that width, pixels."""
     camera = frame.cameras[name]
-    image, scale = photograph(camera, width), width / camera.width
+    scale = width / camera.width
     key_from_cam = (
         invert_rigid(frame.global_from_ego) @ camera.global_from_ego @ camera.ego_from_cam
     )
     intrinsics = np.diag([scale, scale, 1.0]) @ camera.intrinsics
-    return image, Eye(invert_rigid(key_from_cam), intrinsics, *image.size)
+    height = round(camera.height * width / camera.width)
+    return Eye(invert_rigid(key_from_cam), intrinsics, width, height)
+
+
+def _camera_eye(frame: Frame, name: str, width: int) -> tuple[Image.Image, Eye]:
+    """A camera's photograph of that width, and the eye that sees it."""
+    return photograph(frame.cameras[name], width), eye_of(frame, name, width)
 
 
 def _top(is_shown: Bool[np.ndarray, "x y z"]) -> tuple[np.ndarray, np.ndarray]:
@@ -197,11 +203,19 @@ def _mark_vehicle(
     is_shown: Bool[np.ndarray, "x y z"], colours: UInt8[np.ndarray, "x y z 3"], grid: VoxelGrid
 ) -> None:
     """Draws the own vehicle as dark cubes, if its place is in the grid."""
+    is_vehicle = mark_of_vehicle(grid)
+    is_shown[is_vehicle], colours[is_vehicle] = True, INK
+
+
+def mark_of_vehicle(grid: VoxelGrid) -> Bool[np.ndarray, "x y z"]:
+    """Cells of the own vehicle's box."""
     lower, upper = np.array([-0.9, -0.9, 0.2]), np.array([3.6, 0.9, 1.7])
     first = np.floor((lower - grid.lower_m) / grid.cell_m).astype(int)
     last = np.ceil((upper - grid.lower_m) / grid.cell_m).astype(int)
     box = tuple(slice(max(a, 0), max(b, 0)) for a, b in zip(first, last, strict=True))
-    is_shown[box], colours[box] = True, INK
+    is_vehicle = np.zeros(grid.shape, bool)
+    is_vehicle[box] = True
+    return is_vehicle
 
 
 def _sky(size: tuple[int, int]) -> Image.Image:
