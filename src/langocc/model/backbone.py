@@ -86,10 +86,12 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "view channel4 height4 width4"]:
         """Output of layer1 alone: all that a stereo reference needs.
 
-        Stored channels last, and so is all that follows: that is faster, and stereo reads whole
-        pixels.
+        In evaluation it is stored channels last, and so is all that follows: that is faster, and
+        stereo reads whole pixels. In training torch's batch norm on a processor rounds differently
+        in that order, and over a few views that shows in the gradients.
         """
-        images = images.contiguous(memory_format=torch.channels_last)
+        if not self.training:
+            images = images.contiguous(memory_format=torch.channels_last)
         x = self.maxpool(self.bn1(self.conv1(images)).relu_())
         return self._run(self.layer1, x)
 
