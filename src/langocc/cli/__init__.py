@@ -20,6 +20,7 @@ VERBS = {
     "train": ("langocc.cli.train:Train", "train a model; resumes where it stopped"),
     "predict": ("langocc.cli.predict:Predict", "occupancy, pictures and answers to text"),
     "evaluate": ("langocc.cli.evaluate:Evaluate", "occupancy, ray IoU and retrieval scores"),
+    "render": ("langocc.cli.render:Render", "a film over a scene: GIF or mp4"),
     "view": ("langocc.cli.view:View", "a live page with a text box"),
     "convert": ("langocc.cli.convert:Convert", "published checkpoints to ours and back"),
 }

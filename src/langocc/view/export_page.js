@@ -61,7 +61,8 @@ uniform bool isOver;
 out vec4 pixel;
 void main() {
   vec2 wide = fwidth(at), rim = min(at, 1.0 - at) / wide;
-  float edge = max(wide.x, wide.y) < 0.2 && min(rim.x, rim.y) < 0.8 ? 0.82 : 1.0;
+  float small = smoothstep(0.08, 0.25, max(wide.x, wide.y)); // far cubes have no outlines
+  float edge = min(rim.x, rim.y) < 0.8 ? mix(0.82, 1.0, small) : 1.0;
   float alpha = isOver ? shade.a : 1.0;
   pixel = vec4(shade.rgb * edge * alpha, alpha);
 }`;

@@ -47,6 +47,7 @@ def write_ply(
         OSError: the disk is full or the folder cannot be written.
     """
     import trimesh
+    from trimesh.exchange.ply import export_ply
 
     bits = open_faces(is_occupied)
     corners, paint = [], []
@@ -63,7 +64,7 @@ def write_ply(
         vertex_colors=np.concatenate(paint).repeat(4, axis=0),
         process=False,
     )
-    data = trimesh.exchange.ply.export_ply(mesh, encoding="binary", vertex_normal=False)
+    data = export_ply(mesh, encoding="binary", vertex_normal=False)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
