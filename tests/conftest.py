@@ -1,6 +1,7 @@
 """Fixtures every room shares: the recorded arrays, the real key frame, a small city."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import torch
 if not torch.cuda.is_available():
     # Triton decides at its first import, in whichever test that is, whether to interpret kernels.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# A build server may start us deaf to Ctrl-C, which children inherit and tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("LANGOCC_SHARED", Path(__file__).parents[2] / "shared"))
 

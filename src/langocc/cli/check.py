@@ -41,9 +41,12 @@ class Check:
         """
         from rich.console import Console
 
-        from langocc.errors import DataError
+        from langocc.errors import ConfigError, DataError
+        from langocc.scenes.manifest import find_manifest
         from langocc.scenes.roots import find_root
 
+        if manifest := find_manifest(self.root):
+            raise ConfigError(f"{manifest}: a rig manifest; `langocc check-rig` checks those")
         console = Console()
         folders = find_root(self.root, self.work)
         versions = [self.version] if self.version else folders.versions

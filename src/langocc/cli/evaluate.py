@@ -49,9 +49,9 @@ class _Evaluation:
         from langocc.evaluate.origin import provenance_of
         from langocc.evaluate.report import Report
         from langocc.evaluate.report_files import write_report
-        from langocc.scenes.nuscenes import load
+        from langocc.scenes.opening import open_dataset
 
-        dataset = load(self.root, version=self.version, work=self.work)
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
         folder = self.folder()
         data = f"{self.root.resolve().name} {dataset.version}"
         name = self.name or self.predictions.resolve().name

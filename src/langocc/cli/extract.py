@@ -125,9 +125,9 @@ class Extract:
         """Everything that all shards have in common."""
         from langocc.features.scene_writer import CodecConfig
         from langocc.features.store import feature_store_folder, open_store, ray_store_folder
-        from langocc.scenes.nuscenes import load
+        from langocc.scenes.opening import open_dataset
 
-        dataset = load(self.root, version=self.version, work=self.work)
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
         work = dataset.folders.work
         rays = open_store(ray_store_folder(work, self.rays or only_source(work)))
         scenes = scenes_of(dataset, self.split)

@@ -67,12 +67,12 @@ class Predict:
 
         from langocc.predictor import Predictor
         from langocc.saving import SavePlan
-        from langocc.scenes.nuscenes import load
+        from langocc.scenes.opening import open_dataset
         from langocc.speaking import speaker_of
 
         self._check()
         console = Console(highlight=False, soft_wrap=True)
-        dataset = load(self.root, version=self.version, work=self.work)
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
         frames = self._frames(dataset)
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
         speaker = speaker_of(predictor, self.teacher)

@@ -53,9 +53,9 @@ class Prepare:
         from langocc.features.prepare import prepare_rays
         from langocc.features.progress import scene_progress
         from langocc.features.store import ray_store_folder
-        from langocc.scenes.nuscenes import load
+        from langocc.scenes.opening import open_dataset
 
-        dataset = load(self.root, version=self.version, work=self.work)
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
         scenes = scenes_of(dataset, self.split)
         config = RayConfig(
             source=self.rays,

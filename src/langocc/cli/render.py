@@ -53,14 +53,14 @@ class Render:
         from rich.progress import track
 
         from langocc.predictor import Predictor
-        from langocc.scenes.nuscenes import load
+        from langocc.scenes.opening import open_dataset
         from langocc.speaking import speaker_of
         from langocc.teachers.text import load_vocabulary
         from langocc.view.film import write_film
 
         self._check()
         console = Console(highlight=False, soft_wrap=True)
-        dataset = load(self.root, version=self.version, work=self.work)
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
         if self.scene not in dataset.scenes:
             known = ", ".join(list(dataset.scenes)[:10])
             raise DataError(f"{self.root}: no scene {self.scene!r}; there are {known}")

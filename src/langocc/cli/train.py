@@ -124,12 +124,10 @@ class Train:
 
     def _data(self) -> "tuple[NuScenes, FeatureStore]":
         from langocc.features.store import open_store
-        from langocc.scenes.nuscenes import load
-        from langocc.scenes.roots import find_root
+        from langocc.scenes.opening import open_dataset
 
-        folders = find_root(self.root, self.work)
-        dataset = load(self.root, work=self.work)
-        return dataset, open_store(self.store or only_store(folders.work))
+        dataset = open_dataset(self.root, work=self.work)
+        return dataset, open_store(self.store or only_store(dataset.folders.work))
 
     def _training(
         self, data: "tuple[NuScenes, FeatureStore]", processes: "Processes"

@@ -76,12 +76,12 @@ class View:
 
     def _source(self) -> "Source":
         from langocc.predictor import Predictor
-        from langocc.scenes.nuscenes import load
+        from langocc.scenes.opening import open_dataset
         from langocc.speaking import speaker_of
         from langocc.teachers.text import load_vocabulary
         from langocc.view.live import Source
 
-        dataset = load(self.root, version=self.version, work=self.work)
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
         if self.token:
             frames = [dataset.frame(token) for token in dict.fromkeys(self.token)]
         else:
