@@ -38,13 +38,13 @@ def test_frames_are_as_written(tmp_path: Path, cameras: int) -> None:
 
 def test_an_image_may_have_its_own_time_and_pose(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
-        pose = {"translation_m": [7, 8, 9], "rotation_wxyz": [0.6, 0, 0, 0.8]}
+        pose = {"translation_m": [7, 8, 9], "rotation_wxyz": [0.6, 0.0, 0.0, 0.8]}
         shot = {"path": "cam1.png", "timestamp_us": 12, "global_from_ego": pose}
         content["scenes"][0]["frames"][0]["images"]["cam1"] = shot
 
     camera = next(open_dataset(write_rig(tmp_path, damage=edit)).frames()).cameras["cam1"]
     assert camera.timestamp_us == 12
-    expected = rigid_from_quaternion([0.6, 0, 0, 0.8], [7, 8, 9])
+    expected = rigid_from_quaternion([0.6, 0.0, 0.0, 0.8], [7.0, 8.0, 9.0])
     np.testing.assert_allclose(camera.global_from_ego, expected)
 
 
@@ -53,7 +53,7 @@ def test_a_single_frame_needs_no_pose_and_yaml_will_do(tmp_path: Path) -> None:
     del content["scenes"][0]["frames"][0]["global_from_ego"]
     write_rig(tmp_path, content)
     (tmp_path / "rig.json").unlink()
-    (tmp_path / "rig.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "rig.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(content))))
     frame = next(open_dataset(tmp_path / "rig.yaml").frames())
     np.testing.assert_array_equal(frame.global_from_ego, np.eye(4))
 
@@ -68,7 +68,8 @@ def test_lidar_of_some_frames(tmp_path: Path) -> None:
         content["scenes"][0]["frames"][1]["lidar"] = "sweep.bin"
 
     without, with_lidar, _ = open_dataset(write_rig(tmp_path, damage=edit)).frames("train")
-    assert without.lidar is None and with_lidar.lidar is not None
+    assert without.lidar is None
+    assert with_lidar.lidar is not None
     assert with_lidar.lidar.ego_from_lidar[2, 3] == 1.8
     np.testing.assert_array_equal(read_points(with_lidar.lidar), points)
 
@@ -95,7 +96,8 @@ def test_nuscenes_comes_back_from_its_manifest(tmp_path: Path, name: str) -> Non
             np.testing.assert_allclose(a.ego_from_cam, b.ego_from_cam, atol=1e-12)
             np.testing.assert_allclose(a.global_from_ego, b.global_from_ego, atol=1e-12)
             np.testing.assert_array_equal(a.intrinsics, b.intrinsics)
-        assert one.lidar is not None and other.lidar is not None
+        assert one.lidar is not None
+        assert other.lidar is not None
         assert one.lidar.points_path.samefile(other.lidar.points_path)
         np.testing.assert_allclose(one.lidar.ego_from_lidar, other.lidar.ego_from_lidar, atol=1e-12)
 
@@ -105,8 +107,9 @@ def test_some_cameras_without_lidar(tmp_path: Path) -> None:
     kept = ["CAM_BACK", "CAM_FRONT"]
     write_manifest(before, tmp_path / "own" / "rig.json", cameras=kept, lidar=False)
     frame = next(open_dataset(tmp_path / "own").frames())
-    assert list(frame.cameras) == kept and frame.lidar is None
-    with pytest.raises(ConfigError, match="expected some of .*, found CAM_TOP"):
+    assert list(frame.cameras) == kept
+    assert frame.lidar is None
+    with pytest.raises(ConfigError, match=r"expected some of .*, found CAM_TOP"):
         write_manifest(before, tmp_path / "own" / "rig.json", cameras=["CAM_TOP"])
     with pytest.raises(ConfigError, match=r"expected the name rig.json or .*, found 'mine.json'"):
         write_manifest(before, tmp_path / "mine.json")
@@ -174,8 +177,8 @@ MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
         r"frames\[1\].global_from_ego: expected a vehicle pose",
     ),
     "misspelt field": (
-        lambda c: _camera(c).update(widht=3),
-        r"unknown field `widht` - at `\$.cameras",
+        lambda c: _camera(c).update(breadth=3),
+        r"unknown field `breadth` - at `\$.cameras",
     ),
     "text for a number": (
         lambda c: _camera(c).update(width="32"),
