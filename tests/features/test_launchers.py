@@ -19,6 +19,15 @@ from langocc.features.prepare import RunReport
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
+BUILD_SERVER = pytest.mark.skipif(
+    os.environ.get("CI") == "true", reason="minutes of clusters; not on the build server (CI=true)"
+)
+
+
+def long(test):
+    """Marks a test that starts a cluster of its own."""
+    return pytest.mark.slow(BUILD_SERVER(test))
+
 
 def langocc(*words, launcher=(), environment=None):
     """Runs the command; with a launcher in front, as that starts it."""
@@ -53,7 +62,7 @@ def prepared(small_city, tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
+@long
 def test_four_torchrun_shards_write_what_one_process_writes(small_city, alone, prepared):
     options, expected = alone
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
@@ -63,7 +72,7 @@ def test_four_torchrun_shards_write_what_one_process_writes(small_city, alone, p
     assert files_of(prepared) == expected
 
 
-@pytest.mark.slow
+@long
 def test_the_slurm_script_does_its_share(small_city, alone, prepared):
     options, expected = alone
     script = Path(__file__).parents[2] / "recipes" / "extract_slurm.sh"
@@ -91,7 +100,7 @@ def cluster():
     made.shutdown()
 
 
-@pytest.mark.slow
+@long
 def test_two_ray_workers_write_what_one_process_writes(small_city, alone, prepared, cluster):
     options, expected = alone
     line = ["extract", small_city, "--work", prepared, *options, "--ray", cluster]
@@ -100,7 +109,7 @@ def test_two_ray_workers_write_what_one_process_writes(small_city, alone, prepar
     assert "4 were there" in langocc(*line, "--ray-tasks", 3)
 
 
-@pytest.mark.slow
+@long
 def test_ray_runs_tasks_side_by_side_and_passes_on_their_errors(cluster, tmp_path):
     from langocc.features.on_ray import run_on_ray
 
@@ -127,7 +136,7 @@ def test_ray_runs_tasks_side_by_side_and_passes_on_their_errors(cluster, tmp_pat
         run_on_ray(fail, cluster)
 
 
-@pytest.mark.slow
+@long
 def test_no_cluster_and_no_ray_are_told(small_city, tmp_path, capsys, monkeypatch):
     work = ["--work", str(tmp_path)]
     assert run(["prepare", str(small_city), *work, "--split", "val"]) == 0
