@@ -36,8 +36,12 @@ def torchrun(folder: Path, processes: int = 2, **options) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("alone")
-    train(folder, Processes(), {})
+    folder, threads = tmp_path_factory.mktemp("alone"), torch.get_num_threads()
+    torch.set_num_threads(1)  # as the processes that it is compared with: sums in the same order
+    try:
+        train(folder, Processes(), {})
+    finally:
+        torch.set_num_threads(threads)
     return folder
 
 
