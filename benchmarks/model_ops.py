@@ -125,29 +125,28 @@ def splats(rig: CameraRig, batch: int, device: str, repeats: int) -> None:
 
 
 def tiles(rig: CameraRig, batch: int, repeats: int) -> None:
-    """One cost volume by the depths, columns and rows of a program, and its warps."""
+    """One cost volume by the pixels of a program and its warps."""
     from langocc.model import triton_ops
 
     pixels = frustum(FULL_MODEL.input_size, 4, FULL_MODEL.depth).cuda()
     grid = stereo_grid(rig, 0, pixels, FULL_MODEL.input_size).flatten(0, 1)
     shape = (2, 6 * batch, 4 * FULL_MODEL.backbone.width, *pixels.shape[2:])
     features = torch.randn(shape, device="cuda").relu_()
-    print("| precision | depths | columns | rows | warps | line bytes | ms |")
-    print("|---|---|---|---|---|---|---|")
-    sizes = ((8, 4, 2), (8, 4, 4), (16, 4, 2), (16, 2, 2), (4, 4, 4), (8, 8, 2), (32, 2, 2))
-    for dtype, size, warps, line in itertools.product(
-        (torch.float32, torch.bfloat16), sizes, (4, 8), (64, 128)
+    print("| precision | pixels | warps | ms |")
+    print("|---|---|---|---|")
+    for dtype, count, warps in itertools.product(
+        (torch.float32, torch.bfloat16), (1, 2, 4, 8, 16), (1, 2, 4, 8)
     ):
-        triton_ops.TILE.update(zip(("DEPTHS", "COLUMNS", "ROWS"), size, strict=True))
-        triton_ops.LAUNCH["num_warps"] = warps
-        triton_ops.ROW_BYTES = line
+        if count > 4 * warps or count < warps // 2:
+            continue  # more than a thread's registers hold, or warps with next to nothing
+        triton_ops.MATCH.update(PIXELS=count, num_warps=warps)
         current, reference = features.to(dtype)
 
         def run(current: Tensor = current, reference: Tensor = reference) -> Tensor:
             return triton_ops.triton_cost_volume(current, reference, grid, **RULE)
 
         ms = median_ms(run, "cuda", repeats)
-        print(f"| {dtype} | {' | '.join(map(str, (*size, warps, line)))} | {ms:.2f} |", flush=True)
+        print(f"| {dtype} | {count} | {warps} | {ms:.2f} |", flush=True)
 
 
 def main() -> None:

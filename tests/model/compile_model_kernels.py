@@ -5,14 +5,16 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from langocc.model import kernels
-from langocc.model.triton_ops import GRID_BLOCK, LIFTED, TILE
+from langocc.model.triton_ops import GRID_BLOCK, LIFTED, MATCH
 
 NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels", "points"]
 METRIC = ["invalid_cost", "last_column", "last_row", "nearest", "behind"]
-TYPES = {**dict.fromkeys(NUMBERS, "i32"), **dict.fromkeys(METRIC, "fp32"), "cells": "*i64"}
+TYPES = {**dict.fromkeys(NUMBERS, "i32"), **dict.fromkeys(METRIC, "fp32")}
+TYPES |= {"cells": "*i64", "place": "*i32"}
 KERNELS = {
     "stereo_grid_kernel": {"NUMBERS": 28, "BLOCK": GRID_BLOCK},
-    "cost_volume_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 32, "WATCHED": 252, **TILE},
+    "match_kernel": {"IS_WATCHED": True, "BLOCK": GRID_BLOCK},
+    "cost_volume_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 256, "PIXELS": MATCH["PIXELS"]},
     "splat_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
     "splat_backward_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
 }

@@ -55,6 +55,19 @@ def test_cost_volume_equals_readable(cost_volume, case, zero_is_invalid) -> None
 
 
 @pytest.mark.parametrize("cost_volume", COST_VOLUMES.values(), ids=COST_VOLUMES)
+def test_depths_that_fall_between_the_same_pixels(cost_volume) -> None:
+    """As far away: positions creep, stand still, and turn back."""
+    current, reference, grid = pair("odd sizes")
+    steps = torch.tensor([0, 0.02, 0.05, 0.05, 0.1, 0.4, 0.41, 0.42, 0.1, 0.05, 1.5])
+    grid = (grid[:, :1] + steps.to(DEVICE)[:, None, None, None]).contiguous()
+    for zero_is_invalid in (True, False):
+        rule = {"invalid_cost": 5.0, "zero_is_invalid": zero_is_invalid}
+        expected = stereo_cost_volume(current, reference, grid, **rule)
+        found = cost_volume(current, reference, grid, **rule)
+        torch.testing.assert_close(found, expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cost_volume", COST_VOLUMES.values(), ids=COST_VOLUMES)
 def test_no_point_inside_the_reference(cost_volume) -> None:
     """All depths cost the same: nothing is known."""
     current, reference, grid = pair("odd sizes")

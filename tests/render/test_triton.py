@@ -117,9 +117,8 @@ def test_no_visit_at_all(count):
 def test_published_shapes_equal_torch(dtype):
     """A published grid, 2,048 rays and 512 channels, against the sparse torch version in float64.
 
-    float32: as near to float64 as three times torch's own float32, because rounding moves samples
-    where a ray's density is flat; gradients to 0.1 % of their norm. bfloat16 hidden rows: a unit
-    vector of 512 channels to 5e-3 beside that, the gradients to 3 % of their norm.
+    As near to float64 as three times what torch is in the same precision: rounding moves samples
+    where a ray's density is flat, by other amounts in other orders of sums.
     """
     torch.manual_seed(5)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -134,15 +133,17 @@ def test_published_shapes_equal_torch(dtype):
     exact, exact_loss, exact_gradients = step(
         "sparse", density.double(), features.double(), deepcopy(head).double(), exact_rays, {}
     )
-    by_torch, _, _ = step("sparse", density, features, head, rays, {})
-    is_rounded = dtype == torch.bfloat16
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=is_rounded):
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        by_torch, torch_loss, torch_gradients = step("sparse", density, features, head, rays, {})
         seen, loss, gradients = step("triton", density, features, head, rays, {})
-    for name, rounding in (("features", 5e-3 if is_rounded else 0.0), ("weights", 0.0)):
+    for name in ("features", "weights"):
         want = getattr(exact, name)
-        allowed = 3 * float((getattr(by_torch, name) - want).abs().max()) + rounding
-        assert float((getattr(seen, name) - want).abs().max()) < allowed, name
-    torch.testing.assert_close(loss.double(), exact_loss, rtol=1e-2 if is_rounded else 1e-4, atol=0)
-    for got, want in zip(gradients, exact_gradients, strict=True):
-        error = float((got - want).norm() / want.norm())
-        assert error < (3e-2 if is_rounded else 1e-3), error
+        allowed = 3 * float((getattr(by_torch, name) - want).abs().max())
+        error = float((getattr(seen, name) - want).abs().max())
+        print(f"{name}: {error:.1e} of {allowed:.1e}")
+        assert error < allowed, name
+    assert abs(loss - exact_loss) < 3 * abs(torch_loss - exact_loss) + 1e-5
+    for got, by, want in zip(gradients, torch_gradients, exact_gradients, strict=True):
+        error, allowed = float((got - want).norm()), 3 * float((by - want).norm())
+        print(f"gradient {tuple(got.shape)}: {error:.1e} of {allowed:.1e}, norm {want.norm():.1e}")
+        assert error < allowed, tuple(got.shape)

@@ -14,88 +14,102 @@ import triton.language as tl
 
 @triton.jit
 @no_type_check  # keeps runtime type checkers away from what only Triton can read
-def _corner(x, y, left, top, W, H, RIGHT: tl.constexpr, BELOW: tl.constexpr):
-    """Pixel of one of the four around (x, y), -1 outside the image, and its bilinear weight."""
-    column = left.to(tl.int32) + RIGHT
-    row = top.to(tl.int32) + BELOW
-    inside = (column >= 0) & (column < W) & (row >= 0) & (row < H)
-    wx = x - left if RIGHT else left + 1.0 - x
-    wy = y - top if BELOW else top + 1.0 - y
-    return tl.where(inside, row * W + column, -1), wx * wy
+def match_kernel(
+    grid, watched, place, right, below,
+    points, H, W,
+    IS_WATCHED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Where each point of a view falls: its upper left pixel, and how far right and below of it.
+
+    Pixels are counted in an image with a border of one zero pixel all round. Points that cannot see
+    the image go to the corner of the border. Minus one minus the pixel marks an invalid match:
+    one where the bilinear value of `watched`, an image with that border, is zero, or, with nothing
+    to watch, one outside the image.
+    """
+    view = tl.program_id(1).to(tl.int64)
+    point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    valid = point < points
+    at = view * points + point
+    across = tl.load(grid + 2 * at, mask=valid, other=-2.0)
+    down = tl.load(grid + 2 * at + 1, mask=valid, other=-2.0)
+    x = (across + 1.0) / 2.0 * (W - 1)
+    y = (down + 1.0) / 2.0 * (H - 1)
+    inside = (x > -1.0) & (x < W) & (y > -1.0) & (y < H)
+    x = tl.where(inside, x, -1.0)
+    y = tl.where(inside, y, -1.0)
+    left, top = tl.floor(x), tl.floor(y)
+    wx, wy = x - left, y - top
+    pixel = (top.to(tl.int32) + 1) * (W + 2) + left.to(tl.int32) + 1
+    if IS_WATCHED:
+        near = watched + view * (H + 2) * (W + 2) + pixel
+        seen = (1.0 - wx) * (1.0 - wy) * tl.load(near, mask=valid, other=0.0)
+        seen += wx * (1.0 - wy) * tl.load(near + 1, mask=valid, other=0.0)
+        seen += (1.0 - wx) * wy * tl.load(near + W + 2, mask=valid, other=0.0)
+        seen += wx * wy * tl.load(near + W + 3, mask=valid, other=0.0)
+        is_invalid = seen == 0.0
+    else:
+        is_invalid = (tl.abs(across) > 1.0) | (tl.abs(down) > 1.0)
+    tl.store(place + at, tl.where(is_invalid, -1 - pixel, pixel), mask=valid)
+    tl.store(right + at, wx, mask=valid)
+    tl.store(below + at, wy, mask=valid)
 
 
 @triton.jit
 @no_type_check
-def _features(table, pixel, first, CHANNELS: tl.constexpr, CHANNEL_BLOCK: tl.constexpr):
-    """A block of channels of each pixel, in float32; 0 where the pixel is -1."""
-    channel = first + tl.arange(0, CHANNEL_BLOCK)
-    mask = (pixel >= 0)[:, None] & (channel < CHANNELS)[None, :]
+def _features(table, pixel, CHANNELS: tl.constexpr, CHANNEL_BLOCK: tl.constexpr):
+    """All channels of a few pixels, in float32."""
+    channel = tl.arange(0, CHANNEL_BLOCK)
     at = pixel[:, None] * CHANNELS + channel[None, :]
-    return tl.load(table + at, mask=mask, other=0.0).to(tl.float32)
-
-
-@triton.jit
-@no_type_check
-def _one_channel(table, pixel, CHANNEL: tl.constexpr, CHANNELS: tl.constexpr):
-    """One channel of each pixel, in float32; 0 where the pixel is -1."""
-    value = tl.load(table + pixel * CHANNELS + CHANNEL, mask=pixel >= 0, other=0.0)
-    return value.to(tl.float32)
+    return tl.load(table + at, mask=(channel < CHANNELS)[None, :], other=0.0).to(tl.float32)
 
 
 @triton.jit
 @no_type_check
 def cost_volume_kernel(
-    current, reference, grid, score,
+    current, reference, place, right, below, score,
     D, H, W, invalid_cost,
-    CHANNELS: tl.constexpr, CHANNEL_BLOCK: tl.constexpr, WATCHED: tl.constexpr,
-    DEPTHS: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr,
+    CHANNELS: tl.constexpr, CHANNEL_BLOCK: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """Minus the cost of a few neighbouring pixels at a few neighbouring depths.
+    """Minus the cost of every depth of a few pixels; `match_kernel` says where they fall.
 
-    They see the same small piece of the reference image, so most reads come from the nearest
-    cache. `WATCHED` is the channel whose zero makes a match invalid; below 0, being outside does.
+    Walks along depth. Far away, neighbouring depths fall between the same four pixels of the
+    reference: what those hold is read once, and a depth costs two products a channel.
     """
-    view = tl.program_id(2).to(tl.int64)
-    point = tl.arange(0, DEPTHS * COLUMNS * ROWS)
-    blocks = tl.cdiv(W, COLUMNS)
-    column = tl.program_id(0) % blocks * COLUMNS + point // DEPTHS % COLUMNS
-    row = tl.program_id(0) // blocks * ROWS + point // (DEPTHS * COLUMNS)
-    depth = tl.program_id(1) * DEPTHS + point % DEPTHS
-    valid = (column < W) & (row < H) & (depth < D)
-    pixel = tl.where(valid, row * W + column, -1)
-    current += view * H * W * CHANNELS
-    reference += view * H * W * CHANNELS
-    place = view * D * H * W + (depth * H + row) * W + column
-
-    across = tl.load(grid + 2 * place, mask=valid, other=-2.0)
-    down = tl.load(grid + 2 * place + 1, mask=valid, other=-2.0)
-    # Clamped just outside the image, where all positions are alike, and fit an integer.
-    x = tl.minimum(tl.maximum((across + 1.0) / 2.0 * (W - 1), -2.0), W * 1.0)
-    y = tl.minimum(tl.maximum((down + 1.0) / 2.0 * (H - 1), -2.0), H * 1.0)
-    left, top = tl.floor(x), tl.floor(y)
-    pixel0, weight0 = _corner(x, y, left, top, W, H, 0, 0)
-    pixel1, weight1 = _corner(x, y, left, top, W, H, 1, 0)
-    pixel2, weight2 = _corner(x, y, left, top, W, H, 0, 1)
-    pixel3, weight3 = _corner(x, y, left, top, W, H, 1, 1)
-
-    total = tl.zeros((DEPTHS * COLUMNS * ROWS, CHANNEL_BLOCK), tl.float32)
-    for first in range(0, CHANNELS, CHANNEL_BLOCK):
-        warped = weight0[:, None] * _features(reference, pixel0, first, CHANNELS, CHANNEL_BLOCK)
-        warped += weight1[:, None] * _features(reference, pixel1, first, CHANNELS, CHANNEL_BLOCK)
-        warped += weight2[:, None] * _features(reference, pixel2, first, CHANNELS, CHANNEL_BLOCK)
-        warped += weight3[:, None] * _features(reference, pixel3, first, CHANNELS, CHANNEL_BLOCK)
-        total += tl.abs(_features(current, pixel, first, CHANNELS, CHANNEL_BLOCK) - warped)
-    cost = tl.sum(total, axis=1)
-
-    if WATCHED >= 0:
-        watched = weight0 * _one_channel(reference, pixel0, WATCHED, CHANNELS)
-        watched += weight1 * _one_channel(reference, pixel1, WATCHED, CHANNELS)
-        watched += weight2 * _one_channel(reference, pixel2, WATCHED, CHANNELS)
-        watched += weight3 * _one_channel(reference, pixel3, WATCHED, CHANNELS)
-        is_invalid = watched == 0.0
-    else:
-        is_invalid = (tl.abs(across) > 1.0) | (tl.abs(down) > 1.0)
-    tl.store(score + place, -(cost + tl.where(is_invalid, invalid_cost, 0.0)), mask=valid)
+    view = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    valid = pixel < H * W
+    mine = _features(
+        current + view * H * W * CHANNELS, tl.where(valid, pixel, 0), CHANNELS, CHANNEL_BLOCK
+    )
+    reference += view * (H + 2) * (W + 2) * CHANNELS
+    before = tl.full((PIXELS,), -1, tl.int32)
+    apart, across, down, both = mine, mine, mine, mine
+    at = view * D * H * W + pixel
+    end = (view + 1) * D * H * W
+    found = tl.load(place + at, mask=valid, other=0)
+    wx = tl.load(right + at, mask=valid, other=0.0)
+    wy = tl.load(below + at, mask=valid, other=0.0)
+    for _ in range(D):
+        # The next depth's position is on its way while this depth is worked on.
+        ahead = valid & (at + H * W < end)
+        next_found = tl.load(place + at + H * W, mask=ahead, other=0)
+        next_wx = tl.load(right + at + H * W, mask=ahead, other=0.0)
+        next_wy = tl.load(below + at + H * W, mask=ahead, other=0.0)
+        corner = tl.where(found < 0, -1 - found, found)
+        if tl.max((corner != before).to(tl.int32), axis=0) > 0:
+            here = _features(reference, corner, CHANNELS, CHANNEL_BLOCK)
+            beside = _features(reference, corner + 1, CHANNELS, CHANNEL_BLOCK)
+            under = _features(reference, corner + W + 2, CHANNELS, CHANNEL_BLOCK)
+            opposite = _features(reference, corner + W + 3, CHANNELS, CHANNEL_BLOCK)
+            apart, across, down = here - mine, beside - here, under - here
+            both = opposite - under - across
+            before = corner
+        difference = apart + wx[:, None] * across + wy[:, None] * down
+        difference += (wx * wy)[:, None] * both
+        cost = tl.sum(tl.abs(difference), axis=1)
+        tl.store(score + at, -(cost + tl.where(found < 0, invalid_cost, 0.0)), mask=valid)
+        at += H * W
+        found, wx, wy = next_found, next_wx, next_wy
 
 
 @triton.jit

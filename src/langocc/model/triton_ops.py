@@ -20,14 +20,10 @@ from langocc.model.projection import BEHIND, NEAREST_M, stereo_numbers
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
-TILE = {"DEPTHS": 8, "COLUMNS": 4, "ROWS": 2}
-"""Depths and pixels that one program of the cost volume compares."""
-LAUNCH = {"num_warps": 8}
-"""How Triton spreads such a program."""
-ROW_BYTES = 128
-"""Bytes of a pixel's features read at once: a cache line."""
+MATCH = {"PIXELS": 4, "num_warps": 4}
+"""Pixels that one program of the cost volume follows through all depths, and its warps."""
 GRID_BLOCK = 512
-"""Points that one program moves to the reference image."""
+"""Points that one program moves to, or finds in, the reference image."""
 LIFTED = {"PIXELS": 16, "DEPTHS": 8}
 """Pixels and depths that one program lifts at a time."""
 
@@ -63,21 +59,23 @@ def triton_cost_volume(
     zero_is_invalid: bool,
 ) -> Float[Tensor, "view depth height width"]:
     """As `cost_volume.stereo_cost_volume`; sums in float32, whatever the features are."""
-    views, channels, height, width = current.shape
+    (views, channels, height, width), bins = current.shape, grid.shape[1]
     scores = grid.new_empty(grid.shape[:-1], dtype=torch.float32)
     if scores.numel():
-        bins = grid.shape[1]
-        tiles = triton.cdiv(height, TILE["ROWS"]) * triton.cdiv(width, TILE["COLUMNS"])
-        block = min(triton.next_power_of_2(channels), ROW_BYTES // current.element_size())
-        kernels.cost_volume_kernel[(tiles, triton.cdiv(bins, TILE["DEPTHS"]), views)](
-            current.permute(0, 2, 3, 1).contiguous(),
-            reference.permute(0, 2, 3, 1).contiguous(),
-            grid.float().contiguous(),
-            scores,
+        bordered = reference.new_zeros(views, height + 2, width + 2, channels)
+        bordered[:, 1:-1, 1:-1] = reference.permute(0, 2, 3, 1)
+        watched = bordered[..., deciding_channel(channels)].float().contiguous()
+        place = torch.empty_like(scores, dtype=torch.int32)
+        right, below = torch.empty_like(scores), torch.empty_like(scores)
+        points = scores[0].numel()
+        kernels.match_kernel[(triton.cdiv(points, GRID_BLOCK), views)](
+            grid.float().contiguous(), watched, place, right, below, points, height, width,
+            IS_WATCHED=zero_is_invalid, BLOCK=GRID_BLOCK,
+        )  # fmt: skip
+        kernels.cost_volume_kernel[(triton.cdiv(height * width, MATCH["PIXELS"]), views)](
+            current.permute(0, 2, 3, 1).contiguous(), bordered, place, right, below, scores,
             bins, height, width, float(invalid_cost),
-            CHANNELS=channels, CHANNEL_BLOCK=block,
-            WATCHED=deciding_channel(channels) if zero_is_invalid else -1,
-            **TILE, **LAUNCH,
+            CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **MATCH,
         )  # fmt: skip
     return scores.softmax(dim=1)
 
