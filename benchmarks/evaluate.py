@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of the evaluations on made-up frames of real size.
 
+python benchmarks/evaluate.py                             all, RayIoU on the CPU and on a GPU if any
 python benchmarks/evaluate.py occ3d --frames 300
-python benchmarks/evaluate.py rayiou --device cuda --batch 16
+python benchmarks/evaluate.py rayiou --device cuda --batch 32
 """
 
 import argparse
@@ -12,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from langocc.evaluate.archives import write_arrays
 from langocc.evaluate.occ3d import OccupancyOptions, evaluate_predictions
 from langocc.evaluate.predictions import Prediction, write_prediction
-from langocc.evaluate.rayiou import ray_counts
+from langocc.evaluate.rayiou import default_batch, ray_counts
 from langocc.geometry.grid import OCC3D_GRID
 from langocc.scenes.frame import Frame
 
@@ -68,8 +70,15 @@ def occ3d(options: argparse.Namespace) -> None:
 
 def rayiou(options: argparse.Namespace) -> None:
     """Frames a second of RayIoU from memory: eight origins, 14,040 rays each."""
+    has_gpu = torch.cuda.is_available()
+    for device in [options.device] if options.device else ["cpu", *["cuda"] * has_gpu]:
+        trace(options, device, options.batch or default_batch(device))
+
+
+def trace(options: argparse.Namespace, device: str, batch: int) -> None:
+    """Prints the median rate on a device."""
     generator = np.random.default_rng(0)
-    labels = [street(generator) for _ in range(options.batch)]
+    labels = [street(generator) for _ in range(batch)]
     semantics = [np.roll(label, 2, 0) for label in labels]
     xs = np.linspace(-38, 38, 8)
     origins = [np.stack([xs, 0 * xs, 0 * xs + 1.84], axis=1) for _ in labels]
@@ -78,25 +87,30 @@ def rayiou(options: argparse.Namespace) -> None:
         start = time.perf_counter()
         with ThreadPoolExecutor(options.workers) as pool:  # each ends in a copy to the CPU
             tasks = [
-                pool.submit(ray_counts, semantics, labels, origins, device=options.device)
+                pool.submit(ray_counts, semantics, labels, origins, device=device)
                 for _ in range(options.workers)
             ]
             done = sum(len(task.result()) for task in tasks)
         rates.append(done / (time.perf_counter() - start))
     rate = float(np.median(rates[1:]))
     print(
-        f"rayiou on {options.device}, {options.workers} worker(s), batch {options.batch}: "
+        f"rayiou on {device}, {options.workers} worker(s), batch {batch}: "
         f"{rate:7.1f} frames/s, {VALIDATION_FRAMES / rate:6.1f} s for {VALIDATION_FRAMES}"
     )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["occ3d", "rayiou"])
-    parser.add_argument("--frames", type=int, default=300, help="frames of occ3d")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=["all", "occ3d", "rayiou"], default="all")
+    parser.add_argument("--frames", type=int, default=200, help="frames of occ3d")
     parser.add_argument("--workers", type=int, default=2, help="threads; for a CPU one per core")
-    parser.add_argument("--device", default="cpu", help="device of rayiou")
-    parser.add_argument("--batch", type=int, default=1, help="frames rayiou traces together")
+    parser.add_argument("--device", help="device of rayiou; default: the CPU, and a GPU if any")
+    parser.add_argument("--batch", type=int, help="frames rayiou traces together; default: 1 or 16")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    {"occ3d": occ3d, "rayiou": rayiou}[arguments.what](arguments)
+    torch.set_num_threads(1)  # the workers are the threads
+    for name, benchmark in {"occ3d": occ3d, "rayiou": rayiou}.items():
+        if arguments.what in ("all", name):
+            benchmark(arguments)

@@ -1,6 +1,7 @@
 """RayIoU: the walk against a slow loop, the counts against the definition."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from evaluate_kit import make_frame
 from langocc.errors import DataError
 from langocc.evaluate.labels import read_label
 from langocc.evaluate.raycast import first_hits
+from langocc.evaluate.raycast_gpu import first_hits_gpu
 from langocc.evaluate.rayiou import (
     RayTotals,
     evaluate_rayiou,
@@ -57,21 +59,23 @@ def random_rays(generator: np.random.Generator, count: int, shape: tuple[int, ..
     return origins, directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("density", [0.0, 0.02, 0.3, 1.0])
-def test_the_walk_equals_a_slow_loop(density: float) -> None:
+def walk_arguments(density: float) -> tuple[torch.Tensor, ...]:
+    """Two grids of two frames each, and 400 rays through them."""
     generator = np.random.default_rng(int(density * 100))
     shape = (9, 7, 5)
     grids = [generator.random((2, *shape)) < density for _ in range(2)]
     origins, directions = random_rays(generator, 400, shape)
     frames = generator.integers(0, 2, 400)
-    found = first_hits(
-        *(torch.from_numpy(g) for g in grids),
-        torch.from_numpy(frames),
-        torch.from_numpy(origins),
-        torch.from_numpy(directions),
-    )
+    return tuple(torch.from_numpy(a) for a in (*grids, frames, origins, directions))
+
+
+@pytest.mark.parametrize("walk", [first_hits, first_hits_gpu])
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.3, 1.0])
+def test_the_walk_equals_a_slow_loop(density: float, walk: Callable) -> None:
+    arguments = walk_arguments(density)
+    *grids, frames, origins, directions = (a.numpy() for a in arguments)
     hit_count = 0
-    for grid, hits in zip(grids, found, strict=True):
+    for grid, hits in zip(grids, walk(*arguments), strict=True):
         for ray in range(400):
             expected = slow_hit(grid[frames[ray]], origins[ray], directions[ray])
             got = int(hits.cells[ray])
@@ -82,6 +86,14 @@ def test_the_walk_equals_a_slow_loop(density: float) -> None:
             assert np.unravel_index(got, grid.shape) == (frames[ray], *expected[0])
             assert float(hits.exits[ray]) == pytest.approx(expected[1], rel=1e-12, abs=1e-12)
     assert hit_count > 100 or density < 0.1
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.3, 1.0])
+def test_both_walks_agree_to_the_last_bit(density: float) -> None:
+    arguments = walk_arguments(density)
+    for one, other in zip(first_hits_gpu(*arguments), first_hits(*arguments), strict=True):
+        assert torch.equal(one.cells, other.cells)
+        assert torch.equal(one.exits, other.exits)
 
 
 def test_directions_are_those_of_the_protocol() -> None:
@@ -243,3 +255,14 @@ def test_the_gpu_counts_what_the_cpu_counts() -> None:
         strict=True,
     ):
         np.testing.assert_array_equal(on_gpu, on_cpu)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.3])
+def test_the_gpu_walks_what_the_cpu_walks(density: float) -> None:
+    arguments = walk_arguments(density)
+    on_gpu = first_hits_gpu(*(a.cuda() for a in arguments))
+    for one, other in zip(on_gpu, first_hits(*arguments), strict=True):
+        assert torch.equal(one.cells.cpu(), other.cells)
+        assert torch.equal(one.exits.cpu(), other.exits)

@@ -3,7 +3,8 @@
 
 Every ray moves from cell to cell across the nearest of its three next cell borders (Amanatides and
 Woo 1987), so no cell is jumped over and none is visited that the ray does not touch. Two grids are
-walked at once: prediction and truth share the rays.
+walked at once: prediction and truth share the rays. This walk acts on rays the moment they hit
+something, which a GPU would have to be waited for; `raycast_gpu.py` is the same walk for one.
 """
 
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ def first_hits(
     Returns:
         Hits in the truth and in the prediction.
     """
-    codes, shape = _padded_codes(truth, prediction), truth.shape[1:]
-    walk = _start(frames, origins, directions, shape)
+    codes, shape = padded_codes(truth, prediction), truth.shape[1:]
+    walk = start_walk(frames, origins, directions, shape)
     hits = [
         (torch.full_like(frames, -1), torch.zeros_like(origins[:, 0])) for _ in (truth, prediction)
     ]
@@ -68,11 +69,11 @@ def first_hits(
         step += 1
         if step % _COMPACT_EVERY == 0:
             walk = walk.compacted()
-    return tuple(Hits(_unpadded(cells, shape), exits) for cells, exits in hits)  # pyright: ignore
+    return tuple(Hits(unpadded(cells, shape), exits) for cells, exits in hits)  # pyright: ignore
 
 
 @dataclass
-class _Walk:
+class Walk:
     """Rays under way. `cell` 0 is the sink: rays that are done rest there, with strides 0.
 
     Everything that moves is float64, so that a step is one multiply-add per axis.
@@ -85,19 +86,21 @@ class _Walk:
     pitches: list[Tensor]  # per axis: distance between borders
     strides: list[Tensor]  # per axis: change of `cell` across a border
 
-    def compacted(self) -> "_Walk":
+    def compacted(self) -> "Walk":
         """Without the rays that are done."""
         keep = self.cell.nonzero()[:, 0]
-        if len(keep) > 0.9 * len(self.ray):
-            return self
+        return self if len(keep) > 0.9 * len(self.ray) else self.only(keep)
+
+    def only(self, keep: Int64[Tensor, " kept"]) -> "Walk":
+        """Some of the rays."""
         lists = [
             [v.index_select(0, keep) for v in vs]
             for vs in (self.borders, self.pitches, self.strides)
         ]
-        return _Walk(self.ray[keep], self.wanted[keep], self.cell[keep], *lists)
+        return Walk(self.ray[keep], self.wanted[keep], self.cell[keep], *lists)
 
 
-def _step(walk: _Walk, codes: UInt8[Tensor, " cell"], hits: list[tuple[Tensor, Tensor]]) -> None:
+def _step(walk: Walk, codes: UInt8[Tensor, " cell"], hits: list[tuple[Tensor, Tensor]]) -> None:
     """Looks at the cells the rays are in, then moves every ray into its next one."""
     x, y, z = walk.borders
     nearest = torch.minimum(torch.minimum(x, y), z)
@@ -116,7 +119,7 @@ def _step(walk: _Walk, codes: UInt8[Tensor, " cell"], hits: list[tuple[Tensor, T
 
 
 def _record(
-    walk: _Walk,
+    walk: Walk,
     events: Int64[Tensor, " event"],
     codes: UInt8[Tensor, " event"],
     exits: Float64[Tensor, " event"],
@@ -137,12 +140,12 @@ def _record(
         strides[retired] = 0
 
 
-def _start(
+def start_walk(
     frames: Int64[Tensor, " ray"],
     origins: Float64[Tensor, "ray 3"],
     directions: Float64[Tensor, "ray 3"],
     shape: torch.Size,
-) -> _Walk:
+) -> Walk:
     """Cells in which the rays begin, and their first borders. Rays that miss the grid are left out.
 
     Distances are always measured from the origin.
@@ -163,7 +166,7 @@ def _start(
     steps = torch.where(forward, stride, -stride)
     wanted = torch.full_like(ray, TRUTH | PREDICTION | OUTSIDE, dtype=torch.uint8)
     columns = [[c.contiguous() for c in m.unbind(1)] for m in (borders, pitches, steps)]
-    return _Walk(ray, wanted, flat, *columns)
+    return Walk(ray, wanted, flat, *columns)
 
 
 def _entries(
@@ -183,7 +186,7 @@ def _entries(
     return at, enters
 
 
-def _padded_codes(
+def padded_codes(
     truth: Bool[Tensor, "frame x y z"], prediction: Bool[Tensor, "frame x y z"]
 ) -> UInt8[Tensor, " cell"]:
     """Bits per cell with a border of OUTSIDE around each grid, after one sink cell without bits."""
@@ -192,7 +195,7 @@ def _padded_codes(
     return functional.pad(codes.flatten(), (1, 0))
 
 
-def _unpadded(cells: Int64[Tensor, " ray"], shape: torch.Size) -> Int64[Tensor, " ray"]:
+def unpadded(cells: Int64[Tensor, " ray"], shape: torch.Size) -> Int64[Tensor, " ray"]:
     """Flat indices of padded cells as flat indices into [frame, x, y, z]; -1 stays."""
     width, depth, height = (s + 2 for s in shape)
     rest = cells - 1

@@ -27,6 +27,7 @@ from langocc.evaluate.faults import Fault, refuse
 from langocc.evaluate.labels import read_label
 from langocc.evaluate.predictions import prediction_path, read_prediction
 from langocc.evaluate.raycast import first_hits
+from langocc.evaluate.raycast_gpu import first_hits_gpu
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.geometry.rigid import invert_rigid
 from langocc.scenes.frame import Frame
@@ -141,6 +142,11 @@ def scene_origins(scene: Sequence[Frame], index: int) -> Float64[np.ndarray, "or
     return origins
 
 
+def default_batch(device: torch.device | str) -> int:
+    """Frames to trace together: one keeps a processor's caches warm, a GPU wants work at once."""
+    return 1 if torch.device(device).type == "cpu" else 16
+
+
 def ray_counts(
     semantics: Sequence[UInt8[np.ndarray, "x y z"]],
     labels: Sequence[UInt8[np.ndarray, "x y z"]],
@@ -148,7 +154,7 @@ def ray_counts(
     grid: VoxelGrid = OCC3D_GRID,
     device: torch.device | str = "cpu",
 ) -> list[RayCounts]:
-    """Counts of several frames, traced together; a GPU wants about sixteen, a CPU one.
+    """Counts of several frames, traced together; see `default_batch`.
 
     Voxels labelled outside 0..17 stop rays but belong to no class, as in the protocol.
 
@@ -165,7 +171,8 @@ def ray_counts(
     starts = (starts - starts.new_tensor(grid.lower_m)) / grid.cell_m
     owner = np.repeat(np.arange(len(labels)), [len(o) for o in origins_m])
     frames = torch.from_numpy(owner).to(device).repeat_interleave(len(directions))
-    in_truth, in_pred = first_hits(
+    trace = first_hits_gpu if truth.is_cuda else first_hits
+    in_truth, in_pred = trace(
         truth != FREE_ID,
         pred != FREE_ID,
         frames,
@@ -187,7 +194,7 @@ def evaluate_rayiou(
     *,
     grid: VoxelGrid = OCC3D_GRID,
     device: torch.device | str = "cpu",
-    batch: int = 1,
+    batch: int | None = None,
     workers: int = 2,
     tolerate_faults: bool = False,
 ) -> RayTotals:
@@ -199,14 +206,14 @@ def evaluate_rayiou(
         label_path: Where a frame's Occ3D label lies.
         grid: The grid of labels and predictions.
         device: Where to trace.
-        batch: Frames traced together.
+        batch: Frames traced together; None: `default_batch`. The numbers do not depend on it.
         workers: Threads; the numbers do not depend on it. With a CPU, one per core.
         tolerate_faults: Give numbers over the frames that can be read; `faults` lists the others.
 
     Raises:
         DataError: files are missing or damaged and this is not tolerated, or none is left.
     """
-    totals = RayTotals()
+    totals, batch = RayTotals(), batch or default_batch(device)
     places = [(scene, index) for scene in scenes for index in range(len(scene))]
 
     def count(part: Sequence[tuple[Sequence[Frame], int]]) -> list[tuple[str, RayCounts] | Fault]:
