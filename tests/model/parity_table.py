@@ -1,5 +1,8 @@
 """Prints how far each array is from its recording, as Markdown.
 
+Differences and tolerances are shares of the array's largest recorded value; an entry may be off by
+a further 1e-4 of itself.
+
 Usage: python tests/model/parity_table.py ../shared/parity
 """
 
@@ -65,11 +68,14 @@ def main(parity_dir: Path) -> None:
     from parity_kit import run_networks
     from parity_ops import run_ops
 
-    print("| array | largest difference / scale | beyond tolerance | may flip | entries |")
-    print("|---|---|---|---|---|")
+    print("| array | entries | largest difference | tolerance | entries beyond it | allowed |")
+    print("|---|---|---|---|---|---|")
     for name, ours in (run_networks(parity_dir) | run_ops(parity_dir)).items():
         row = compare(name, ours, recorded_array(parity_dir, name))
-        print(f"| {name} | {row.largest:.1e} | {row.outside} | {row.flips} | {row.size} |")
+        print(
+            f"| {name} | {row.size} | {row.largest:.1e} | {ABSOLUTE:.0e} | {row.outside} | "
+            f"{row.flips} |"
+        )
 
 
 if __name__ == "__main__":
