@@ -1,5 +1,7 @@
 """A field's answers against the definition: a dense volume of unit features, in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from torch.nn.functional import normalize
 from langocc.field import FREE, VoxelField
 from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
+from langocc.render.config import RenderConfig
 from langocc.render.lookup import lookup
 from langocc.render.rows import output_norms
 from langocc.render.volume import VoxelHead
@@ -100,6 +103,42 @@ def test_points_on_voxel_centres_and_far_away(field, unit):
     torch.testing.assert_close(answers.features[:, 0], unit[:, 2, 3, 1])
     assert not answers.density[:, 1].any()
     assert not answers.features[:, 1].any()
+
+
+def test_values_on_centres_render_as_points_there_say(field, unit, vectors):
+    """Without the quirk a ray, too, reads a cell's value at the cell's centre.
+
+    A wall one cell thick, so opaque that a ray along its middle sees nothing but its own cells.
+    """
+    density = torch.zeros_like(field.density)
+    density[:, 5] = 1e4
+    centre = torch.from_numpy(GRID.centres_m())[5, 2, 1]
+    origin = centre.clone()
+    origin[1] = GRID.upper_m[1] - GRID.cell_m / 2
+    rays = RayBatch(origin.float().expand(2, 1, 3), torch.tensor([0.0, -1.0, 0.0]).expand(2, 1, 3))
+    config = RenderConfig(near_m=0.0, far_m=1e-2, jitter=False, implementation="sparse")
+    for on_faces in (True, False):
+        wall = replace(field, density=density, values_on_faces=on_faces)
+        seen = wall.render(rays, config).features[:, 0]
+        nearest = unit[:, 5, -1, 1]
+        cosine = torch.cosine_similarity(seen, nearest, dim=-1)
+        assert (cosine > 0.999).all() == (not on_faces)
+    points = torch.rand(2, 30, 3, dtype=torch.float64) * 4 - 2
+    for on_faces in (True, False):
+        answers = replace(field, values_on_faces=on_faces).at(points)
+        torch.testing.assert_close(answers.features, field.at(points, on_faces).features)
+
+
+def test_one_cell_high_grids_render_without_the_quirk(vectors):
+    """There is no distance between the values of one cell."""
+    grid = VoxelGrid((-2.0, -2.0, 0.0), (2.0, 2.0, 1.0), 1.0)
+    features = torch.randn(1, *grid.shape, 6, dtype=torch.float64)
+    density = torch.ones(1, *grid.shape, dtype=torch.float64)
+    flat = VoxelField(grid, density, features, Head(True).double(), values_on_faces=False)
+    rays = RayBatch(torch.tensor([[[0.0, 0, 0.5]]]), torch.tensor([[[1.0, 0, 0]]]))
+    seen = flat.render(rays, RenderConfig(far_m=2.0, implementation="sparse"))
+    assert seen.features.isfinite().all()
+    assert float(seen.opacity) > 0.5
 
 
 def test_no_points(field):

@@ -75,6 +75,8 @@ class VoxelField:
         head: Language head (raw output: an embedding) or rgb head (raw output: 27 coefficients
             before the sigmoid). None: a field that knows density alone.
         variant: What `head` speaks.
+        values_on_faces: Rays read the outermost values on the faces of the box (*quirk*). Else:
+            every value at the centre of its cell, where labels and lifting have it.
     """
 
     grid: VoxelGrid
@@ -82,11 +84,14 @@ class VoxelField:
     features: Float[Tensor, "batch x y z feature"]
     head: VoxelHead | None = None
     variant: Literal["language", "rgb"] = "language"
+    values_on_faces: bool = True
 
     @property
     def volume(self) -> Volume:
-        """What the renderer sees of the field."""
+        """What the renderer sees of the field: values from face to face of a box."""
         box = Box(self.grid.lower_m, self.grid.upper_m)
+        if not self.values_on_faces:
+            box = _box_of_centres(self.grid)
         return Volume(self.density, self.features, self.head, self.variant, box)
 
     def render(
@@ -123,7 +128,7 @@ class VoxelField:
     def at(
         self,
         points_m: Float[Tensor, "batch point 3"],
-        align_corners: bool = True,
+        align_corners: bool | None = None,
         chunk_points: int = 65536,
     ) -> PointAnswers:
         """Density and unit features at points, trilinear between voxels.
@@ -133,7 +138,9 @@ class VoxelField:
 
         Args:
             points_m: In the field's frame, metres.
-            align_corners: True as rendering; False as the published retrieval (*quirk*).
+            align_corners: True puts the outermost values onto the faces of the box, as published
+                rendering does; False every value at the centre of its cell, as the published
+                retrieval does (*quirk*: they differ). None: as this field's rays.
             chunk_points: Points of a scene worked on at a time.
 
         Raises:
@@ -143,11 +150,12 @@ class VoxelField:
         """
         head = self._language_head()
         self._check_finite()
-        volume = self.volume
-        density = lookup(self.density[..., None], points_m, volume.box, align_corners)[..., 0]
+        volume, box = self.volume, Box(self.grid.lower_m, self.grid.upper_m)
+        on_faces = self.values_on_faces if align_corners is None else align_corners
+        density = lookup(self.density[..., None], points_m, box, on_faces)[..., 0]
         chunks = []
         for part in points_m.split(chunk_points, dim=1):
-            visits = point_visits(part, volume.box, volume.cells, align_corners)
+            visits = point_visits(part, box, volume.cells, on_faces)
             chunks.append(visited_features(volume, head, visits).unflatten(0, part.shape[:2]))
         return PointAnswers(density, torch.cat(chunks, dim=1))
 
@@ -231,6 +239,18 @@ class VoxelField:
     def _check_finite(self) -> None:
         if not bool(self.density.isfinite().all()):
             raise ValueError("density: expected finite numbers, got NaN or infinity")
+
+
+def _box_of_centres(grid: VoxelGrid) -> Box:
+    """The box whose faces the outermost cell centres lie on.
+
+    An axis of one cell has no distance between values: it is read alike everywhere, as with values
+    on the faces.
+    """
+    margins = [grid.cell_m / 2 if cells > 1 else 0.0 for cells in grid.shape]
+    lower_x, lower_y, lower_z = (e + m for e, m in zip(grid.lower_m, margins, strict=True))
+    upper_x, upper_y, upper_z = (e - m for e, m in zip(grid.upper_m, margins, strict=True))
+    return Box((lower_x, lower_y, lower_z), (upper_x, upper_y, upper_z))
 
 
 def _fold(

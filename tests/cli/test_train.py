@@ -13,7 +13,7 @@ import yaml
 
 from langocc import cli
 from langocc.cli.train import Train
-from langocc.presets import TINY
+from langocc.presets import PRESETS, TINY
 from langocc.train.checkpoint import load_checkpoint, newest_checkpoint
 
 QUICK = ["--preset", "tiny", "--sample.rays", "128", "--sample.cache-bytes", "0"]
@@ -42,6 +42,21 @@ def test_what_is_printed_can_be_read_back(tmp_path, capsys):
     first = printed_config(["--preset", "reduced", "--seed", "5"], capsys)
     file.write_text(yaml.safe_dump(first))
     assert printed_config(["--preset", "tiny", "--settings", str(file)], capsys) == first
+
+
+@pytest.mark.parametrize("quirks", ["published", "none"])
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_quirks_are_one_switch_on_any_preset(preset, quirks, capsys):
+    plain = printed_config(["--preset", preset], capsys)
+    config = printed_config(["--preset", preset, "--quirks", quirks], capsys)
+    is_published = quirks == "published"
+    assert set(config["model"].pop("quirks").values()) == {is_published}
+    assert config["sample"].pop("swap_rgb") == is_published
+    assert config["sample"].pop("intrinsics") == ("key" if is_published else "own")
+    for part, names in (("model", ["quirks"]), ("sample", ["swap_rgb", "intrinsics"])):
+        for name in names:
+            del plain[part][name]
+    assert config == plain
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,19 @@ def test_without_quirks_the_field_lies_in_the_rigs_key_frame() -> None:
         assert (not torch.equal(cells, other)) == is_moved
 
 
+def test_quirks_are_all_on_or_all_off() -> None:
+    assert all(vars(PUBLISHED).values())
+    assert not any(vars(NONE).values())
+
+
+@pytest.mark.parametrize("on_faces", [True, False])
+def test_rays_read_the_field_as_the_quirks_say(on_faces: bool) -> None:
+    config = replace(SMALL, quirks=replace(PUBLISHED, values_on_faces=on_faces))
+    field = build(config).eval()(random_images(config), ring_rig(config))
+    outermost = SMALL.grid.lower_m[0] + (0 if on_faces else SMALL.grid.cell_m / 2)
+    assert field.volume.box.lower_m[0] == outermost
+
+
 def faulty_rig(**entries: torch.Tensor) -> CameraRig:
     """A rig past its own checks, as a caller without type checking could make it."""
     rig = ring_rig(SMALL)
@@ -238,7 +251,8 @@ def test_bad_images() -> None:
         model(torch.zeros(1, 2, 6, 3, 48, 96), rig)
     images = random_images(SMALL)
     images[0, 1, 2, 0, 5, 5] = float("nan")
-    with pytest.raises(ValueError, match="images: expected finite numbers"):
+    where = r"\[0, 1, 2, 0, 5, 5\]"
+    with pytest.raises(ValueError, match=rf"images: expected finite numbers, got NaN .*at {where}"):
         model(images, rig)
     model.checks_values = False
     assert model(images, rig).density.isnan().any()
@@ -248,10 +262,12 @@ def test_bad_rigs() -> None:
     model, images, rig = build(SMALL).eval(), random_images(SMALL), ring_rig(SMALL)
     singular = rig.intrinsics.clone()
     singular[0, 1, 3] = torch.diag(torch.tensor([1260.0, 0.0, 1.0]))
-    with pytest.raises(ValueError, match=r"rig\.intrinsics: .*singular"):
+    with pytest.raises(ValueError, match=r"rig\.intrinsics: .*singular one at \[0, 1, 3\]"):
         model(images, faulty_rig(intrinsics=singular))
     with pytest.raises(ValueError, match=r"rig\.global_from_ego: expected shape \(1, 3, 6, 4, 4\)"):
         model(images, faulty_rig(global_from_ego=rig.global_from_ego[:, :, :5]))
+    with pytest.raises(ValueError, match=r"rig\.ego_from_cam: expected .* 4, 4\), got .*3, 4\)"):
+        model(images, faulty_rig(ego_from_cam=rig.ego_from_cam[..., :3, :]))
     with pytest.raises(ValueError, match=r"rig\.ego_from_cam: expected rigid"):
         model(images, faulty_rig(ego_from_cam=2 * rig.ego_from_cam))
     with pytest.raises(ValueError, match=r"rig\.global_from_ego: expected finite"):

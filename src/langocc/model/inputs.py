@@ -4,7 +4,7 @@
 from dataclasses import fields
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from langocc.geometry.rig import CameraRig
@@ -51,25 +51,31 @@ def check_values(images: Float[Tensor, "batch frame cam 3 height width"], rig: C
     """Refuses numbers that would spread as NaN through the whole field. Waits for the device.
 
     Raises:
-        ValueError: names the argument, what was expected and what was given.
+        ValueError: names the argument, what was expected, what was given and where.
     """
-    faults = {"images: expected finite numbers, got NaN or infinity": ~images.isfinite().all()}
+    faults = {"images: expected finite numbers, got NaN or infinity": ~images.isfinite()}
     for entry in fields(rig):
         value = getattr(rig, entry.name)
         if value is not None:
             message = f"rig.{entry.name}: expected finite numbers, got NaN or infinity"
-            faults[message] = ~value.isfinite().all()
+            faults[message] = ~value.isfinite()
     for name in ("intrinsics", "input_from_image", "augmented_from_ego"):
         message = f"rig.{name}: expected matrices that can be inverted, got a singular one"
-        faults[message] = (_determinant(getattr(rig, name)).abs() < 1e-9).any()
+        faults[message] = _determinant(getattr(rig, name)).abs() < 1e-9
     poses = {"rig.ego_from_cam": rig.ego_from_cam, "rig.global_from_ego": rig.global_from_ego}
     for name, pose in poses.items():
         message = f"{name}: expected rigid transforms, got a rotation whose determinant is not 1"
-        faults[message] = ((_determinant(pose[..., :3, :3]) - 1).abs() > 1e-3).any()
+        faults[message] = (_determinant(pose[..., :3, :3]) - 1).abs() > 1e-3
     # One transfer for all findings: each would stall a GPU.
-    for message, is_found in zip(faults, torch.stack(list(faults.values())).tolist(), strict=True):
+    found = torch.stack([is_bad.any() for is_bad in faults.values()]).tolist()
+    for (message, is_bad), is_found in zip(faults.items(), found, strict=True):
         if is_found:
-            raise ValueError(message)
+            raise ValueError(f"{message} at {_first(is_bad)}")
+
+
+def _first(is_bad: Bool[Tensor, "*index"]) -> str:
+    """Index of the first true entry, as its tensor is indexed."""
+    return str(is_bad.nonzero()[0].tolist())
 
 
 def _determinant(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:

@@ -166,7 +166,8 @@ class LangOcc(nn.Module):
             logits = torch.cat([self.density_head(part) for part in parts])
         density = self.config.head.density_scale * logits.float().sigmoid()
         density = density.view(features.shape[:4])
-        return VoxelField(self.config.grid, density, features, self.head, self.config.variant)
+        config, on_faces = self.config, self.config.quirks.values_on_faces
+        return VoxelField(config.grid, density, features, self.head, config.variant, on_faces)
 
     def _stereo_reference(
         self, images: Float[Tensor, "batch frame cam 3 height width"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Quirks:
     """Oddities of the published code. Its checkpoints were trained with all of them.
 
-    Source: method.md section 2, marked `Quirk`.
+    Source: method.md sections 2 and 4, marked `Quirk`.
     """
 
     key_pose_for_all_frames: bool = True
@@ -24,6 +24,9 @@ class Quirks:
     first_camera_is_key: bool = True
     """Images are lifted into the ego frame of the first camera's exposure. Else: into the rig's
     key frame, the one of rays and labels, where the rig knows it."""
+    values_on_faces: bool = True
+    """Rays read the outermost voxels' values on the faces of the box, so at another pitch than
+    lifting and labels: half a cell off at the edges. Else: every value at its cell's centre."""
     camera_norm_by_batch: bool = True
     """In training, the depth net's camera numbers are normalised by the batch at hand. What differs
     between samples alone (a flip of the ego frame) has no variance in a batch of one: unseen in
@@ -38,6 +41,7 @@ NONE = Quirks(
     zero_feature_is_invalid=False,
     truncated_cells=False,
     first_camera_is_key=False,
+    values_on_faces=False,
     camera_norm_by_batch=False,
 )
 """What the method means."""
