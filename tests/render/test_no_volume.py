@@ -39,13 +39,12 @@ class Largest(TorchDispatchMode):
         return out
 
 
-def field(variant: str = "language") -> VoxelField:
+def field() -> VoxelField:
     generator = torch.Generator().manual_seed(0)
     density = torch.rand(1, *GRID.shape, generator=generator).requires_grad_()
     features = torch.randn(1, *GRID.shape, FEATURES, generator=generator).requires_grad_()
     torch.manual_seed(0)
-    out = 27 if variant == "rgb" else OUT
-    return VoxelField(GRID, density, features, Head(FEATURES, HIDDEN, out), variant)
+    return VoxelField(GRID, density, features, Head(FEATURES, HIDDEN, OUT))
 
 
 def rays() -> RayBatch:
@@ -56,7 +55,7 @@ def rays() -> RayBatch:
     return RayBatch(torch.zeros(1, RAYS, 3), directions, targets)
 
 
-def largest_of_a_step(implementation: str) -> int:
+def largest_of_a_step(implementation) -> int:
     scene, seen_by = field(), rays()
     config = RenderConfig(far_m=20.0, samples=SAMPLES, implementation=implementation)
     with Largest() as watched:
@@ -71,7 +70,7 @@ def test_the_definition_builds_the_volume_and_is_seen_to() -> None:
 
 
 @pytest.mark.parametrize("implementation", ["sparse", "fused"])
-def test_a_training_step_builds_neither_volume_nor_samples(implementation: str) -> None:
+def test_a_training_step_builds_neither_volume_nor_samples(implementation) -> None:
     """Forward and backward; what stays is the gradient of the voxel features themselves."""
     most = largest_of_a_step(implementation)
     assert most < VOLUME_SAMPLED / 2, f"{most:,} numbers"
