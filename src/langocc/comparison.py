@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model beside two baselines, on the same frames and by the same measures.
+"""A model beside three baselines, on the same frames and by the same measures.
 
 The prior answers with the most frequent label per voxel of the training scenes; the projected
-teacher with its features at the LiDAR points. A model that does not beat the prior has learnt
-nothing from its images.
+teacher with its features at the LiDAR points; the oracle teacher with the true labels, said in its
+words. A model that does not beat the prior has learnt nothing from its images; the oracle is what
+knowing every class would bring.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ from pathlib import Path
 import torch
 
 from langocc.errors import DataError
-from langocc.evaluate.baselines import prior_of, write_prior, write_projected
+from langocc.evaluate.baselines import prior_of, write_oracle, write_prior, write_projected
 from langocc.evaluate.benchmark import read_rows
 from langocc.evaluate.lookup import frame_lookup
 from langocc.evaluate.occ3d import OccupancyOptions, evaluate_predictions
+from langocc.evaluate.origin import write_record
 from langocc.evaluate.retrieval import evaluate_retrieval
 from langocc.scenes.dataset import Split
 from langocc.scenes.frame import Frame
@@ -80,18 +82,22 @@ def score(folder: Path, dataset: NuScenes, split: Split, teacher: Teacher) -> Sc
 def write_baselines(
     folder: Path, dataset: NuScenes, split: Split, teacher: Teacher, vocabulary: Vocabulary
 ) -> dict[str, Path]:
-    """Predictions of both baselines on a split; name -> folder.
+    """Predictions of all baselines on a split; name -> folder.
 
     Raises:
         DataError: there are no training labels, or a file is missing or damaged.
     """
     frames: Sequence[Frame] = list(dataset.frames(split))
     vectors = teacher.text(vocabulary.prompts)
+    words = (vectors.float().cpu().numpy(), vocabulary.class_ids)
     prior = prior_of(list(dataset.frames("train")), lambda frame: label_of(dataset, frame))
-    folders = {"prior": folder / "prior", "projected teacher": folder / "projected-teacher"}
-    write_prior(
-        prior, frames, folders["prior"], vectors.float().cpu().numpy(), vocabulary.class_ids
-    )
+    names = ("prior", "projected teacher", "oracle teacher")
+    folders = {name: folder / name.replace(" ", "-") for name in names}
+    record = {"teacher": teacher.id, "vocabulary": vocabulary.name, "initialisation": "no model"}
+    for place in folders.values():
+        write_record(place, record)
+    write_prior(prior, frames, folders["prior"], *words)
+    write_oracle(frames, lambda frame: label_of(dataset, frame), folders["oracle teacher"], *words)
     device = str(vectors.device)
     with torch.inference_mode():
         write_projected(

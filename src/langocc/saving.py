@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions of many frames into a folder, taken up where a killed run stopped."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from langocc.errors import ConfigError
+from langocc.evaluate.origin import RECORD, read_record, write_record
 from langocc.evaluate.predictions import missing_tokens, write_prediction
 from langocc.field import VoxelField
-from langocc.files import replacing
 from langocc.predictor import ClassQueries, Predictor, predict_classes, predict_points
 from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
+from langocc.train.config import config_as_dict
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def save_predictions(
         ConfigError: the folder holds archives that are no predictions of ours.
         OSError: the disk is full or the folder cannot be written.
     """
-    record = {"checkpoint": dict(predictor.checkpoint), **vars(plan)}
-    _claim(folder, record)
+    _claim(folder, record_of(predictor, plan))
     missing = set(missing_tokens(folder, [frame.token for frame in frames]))
     for frame in frames:
         field = None
@@ -74,18 +74,35 @@ def save_predictions(
         watch(frame, field)
 
 
-def _claim(folder: Path, record: dict[str, object]) -> None:
+def record_of(predictor: Predictor, plan: SavePlan) -> dict[str, Any]:
+    """What is written beside predictions, so that every report on them can say where they are from.
+
+    Checkpoint, teacher, initialisation and configuration of the model, and the plan.
+    """
+    return {
+        "checkpoint": dict(predictor.checkpoint),
+        "teacher": str(predictor.facts.get("teacher", "")),
+        "initialisation": str(predictor.facts.get("initial", "")),
+        **vars(plan),
+        "config": config_as_dict(predictor.config),
+    }
+
+
+def _claim(folder: Path, record: dict[str, Any]) -> None:
     """Makes the folder one of this record: files of another one are stale and are removed."""
-    path = folder / "predictions.json"
-    if path.exists() and json.loads(path.read_text()) == record:
+    found = read_record(folder)
+    # Files of the same plan and weights are the same files, whatever else a record says of them.
+    deciding = ("checkpoint", *SavePlan.__annotations__)
+    if found is not None and all(found.get(name) == record[name] for name in deciding):
+        if found != record:
+            write_record(folder, record)
         return
     stale = list(folder.glob("*.npz"))
-    if stale and not path.exists():
+    if stale and found is None:
         raise ConfigError(
-            f"{folder}: holds {len(stale)} .npz files that were not written here ({path.name} is "
+            f"{folder}: holds {len(stale)} .npz files that were not written here ({RECORD} is "
             "missing); name another folder"
         )
     for file in stale:
         file.unlink()
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(folder, record)

@@ -92,7 +92,7 @@ def test_faulty_files_are_named(split: Split) -> None:
         "t0.npz: semantics: expected (12, 10, 4) like",
         "t1.npz: not a readable .npz",
         "t2.npz: semantics: expected Occ3D ids 0..17, got 40",
-        "t3.npz: expected arrays ['semantics'], found ['occupancy']",
+        "t3.npz: expected semantics, or density and features; found ['occupancy']",
         "labels.npz: no such file",
         "... and 1 more",
     ):

@@ -30,7 +30,7 @@ def test_what_is_written_is_read(tmp_path: Path, prediction: Prediction) -> None
     for name in ("semantics", "density", "classes"):
         np.testing.assert_array_equal(getattr(read, name), getattr(prediction, name))
     assert read.threshold == 0.1
-    np.testing.assert_array_equal(read_point_features(path, 7), features)
+    np.testing.assert_array_equal(read_point_features(path, np.zeros((7, 3))), features)
     assert read_prediction(path, with_density=False).density is None
     assert [p.name for p in tmp_path.iterdir()] == ["token.npz"]
 
@@ -78,11 +78,11 @@ def test_point_features_must_fit_the_points(tmp_path: Path, prediction: Predicti
     features = np.ones((7, 5), np.float16)
     path = write_prediction(tmp_path, "t", prediction, features)
     with pytest.raises(DataError, match=r"t.npz: point_features: expected \[8, C\]"):
-        read_point_features(path, 8)
+        read_point_features(path, np.zeros((8, 3)))
     features[2] = np.inf
     np.savez(path, semantics=prediction.semantics, point_features=features)
     with pytest.raises(DataError, match="1 of 7 rows hold NaN or infinity"):
-        read_point_features(path, 7)
+        read_point_features(path, np.zeros((7, 3)))
     with pytest.raises(ValueError, match="point_features: expected finite"):
         write_prediction(tmp_path, "t", prediction, features)
 

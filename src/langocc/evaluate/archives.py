@@ -13,7 +13,7 @@ from langocc.files import replacing
 
 
 def read_arrays(
-    path: Path, *, required: Sequence[str], optional: Sequence[str] = ()
+    path: Path, *, required: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
     """The named arrays of an archive; others stay unread, optional ones may be absent.
 
@@ -31,6 +31,12 @@ def read_arrays(
         raise DataError(f"{path}: no such file") from error
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, AttributeError) as error:
         raise DataError(f"{path}: not a readable .npz archive ({error})") from error
+
+
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays of a readable archive, sorted."""
+    with np.load(path, allow_pickle=False) as archive:
+        return sorted(archive)
 
 
 def write_arrays(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from langocc.errors import DataError
 from langocc.evaluate.labels import read_label
+from langocc.evaluate.oracle import oracle_features, oracle_prediction
 from langocc.evaluate.predictions import write_prediction
 from langocc.evaluate.prior import Prior, class_vectors, learn_prior
 from langocc.evaluate.projected import lidar_points_ego, occupancy_from_points, project_teacher
@@ -51,6 +52,27 @@ def write_prior(
         if vectors is not None and frame.lidar is not None:
             features = prior.point_features(lidar_points_ego(frame), vectors)
         write_prediction(folder, frame.token, prior.prediction(), features)
+
+
+def write_oracle(
+    frames: Sequence[Frame],
+    label_path: Callable[[Frame], Path],
+    folder: Path,
+    prompt_vectors: Float[np.ndarray, "prompt channel"],
+    class_ids: Sequence[int],
+) -> None:
+    """Writes the oracle teacher's answer for every frame; features for those that have a LiDAR.
+
+    Raises:
+        DataError: a label or LiDAR file is missing or damaged.
+    """
+    vectors = class_vectors(prompt_vectors, class_ids)
+    for frame in frames:
+        label, features = read_label(label_path(frame)), None
+        if frame.lidar is not None:
+            features = oracle_features(label, lidar_points_ego(frame), vectors)
+        prediction = oracle_prediction(label, prompt_vectors, tuple(class_ids))
+        write_prediction(folder, frame.token, prediction, features)
 
 
 def write_projected(

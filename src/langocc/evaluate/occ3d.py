@@ -14,6 +14,7 @@ from jaxtyping import Int64
 
 from langocc.errors import ConfigError, DataError
 from langocc.evaluate.faults import Fault, refuse
+from langocc.evaluate.feature_grids import Prompts
 from langocc.evaluate.labels import Mask, Occ3DLabel, read_label
 from langocc.evaluate.occupancy import (
     IDS,
@@ -22,7 +23,9 @@ from langocc.evaluate.occupancy import (
     occupancy_scores,
 )
 from langocc.evaluate.predictions import Prediction, prediction_path, read_prediction
+from langocc.evaluate.ranks import ALONE, merged_over_ranks, own_part
 from langocc.scenes.frame import Frame
+from langocc.train.processes import Processes
 
 ThresholdCounts = Int64[np.ndarray, "threshold 19 18"]
 
@@ -52,6 +55,7 @@ class FrameScore:
         miou: Mean IoU over the classes the frame or its prediction has, percent.
         occupied_iou: IoU of "not free", percent.
         other_labels: Counted voxels whose label is no Occ3D id.
+        saved_threshold: Density that the saved semantics were made with, 1/m; None: not stated.
     """
 
     token: str
@@ -59,6 +63,7 @@ class FrameScore:
     miou: float
     occupied_iou: float
     other_labels: int
+    saved_threshold: float | None = None
 
 
 @dataclass
@@ -70,14 +75,21 @@ class OccupancyCounts:
     frames: list[FrameScore] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
-    def update(self, frame: Frame, counts: ThresholdCounts) -> None:
+    def update(
+        self, frame: Frame, counts: ThresholdCounts, saved_threshold: float | None = None
+    ) -> None:
         """Adds one frame's counts."""
         zeros = np.zeros_like(counts)
         self.scenes[frame.scene] = self.scenes.get(frame.scene, zeros) + counts
         scores = occupancy_scores(counts[0])
         self.frames.append(
             FrameScore(
-                frame.token, frame.scene, scores.miou_17, scores.occupied_iou, scores.other_labels
+                frame.token,
+                frame.scene,
+                scores.miou_17,
+                scores.occupied_iou,
+                scores.other_labels,
+                saved_threshold,
             )
         )
 
@@ -109,6 +121,14 @@ class OccupancyCounts:
         levels = self.options.levels
         return {level: occupancy_scores(c) for level, c in zip(levels, self.total(), strict=True)}
 
+    def level_name(self, level: float | None) -> str:
+        """A threshold in words; where semantics count as saved, what they were made with."""
+        if level is not None:
+            return f"{level:g} /m"
+        saved = sorted({f.saved_threshold for f in self.frames if f.saved_threshold is not None})
+        known = ", ".join(f"{threshold:g} /m" for threshold in saved)
+        return f"as saved ({known or 'not stated'})"
+
     def worst(self, count: int = 20) -> list[FrameScore]:
         """Frames with the lowest mIoU of their own, worst first, ties by token."""
         return sorted(self.frames, key=lambda f: (f.miou, f.token))[:count]
@@ -133,6 +153,8 @@ def evaluate_predictions(
     *,
     tolerate_faults: bool = False,
     workers: int = 2,
+    prompts: Prompts | None = None,
+    processes: Processes = ALONE,
 ) -> OccupancyCounts:
     """Counts every frame of a split; what cannot be counted is named.
 
@@ -143,6 +165,8 @@ def evaluate_predictions(
         options: Mask and thresholds.
         tolerate_faults: Give numbers over the frames that can be read; `faults` lists the others.
         workers: Threads; the numbers do not depend on it.
+        prompts: Classify predictions that hold density and features instead of `semantics`.
+        processes: Each counts a part and returns the whole; all must call this.
 
     Raises:
         DataError: files are missing or damaged and this is not tolerated, or none is left.
@@ -152,28 +176,35 @@ def evaluate_predictions(
     if not predictions.is_dir():
         raise DataError(f"{predictions}: expected a folder of <token>.npz predictions, found none")
 
-    def count(frame: Frame) -> ThresholdCounts | Fault:
-        return _count_frame(predictions, frame, label_path(frame), counts.options)
+    def count(frame: Frame) -> tuple[ThresholdCounts, float | None] | Fault:
+        return _count_frame(predictions, frame, label_path(frame), counts.options, prompts)
 
+    own = own_part(frames, processes)
     with ThreadPoolExecutor(workers) as pool:
-        for frame, result in zip(frames, pool.map(count, frames), strict=True):
+        for frame, result in zip(own, pool.map(count, own), strict=True):
             if isinstance(result, Fault):
                 counts.faults.append(result)
             else:
-                counts.update(frame, result)
+                counts.update(frame, *result)
+    counts = merged_over_ranks(counts, processes)
     refuse(counts.faults, len(frames), tolerated=tolerate_faults)
     return counts
 
 
 def _count_frame(
-    folder: Path, frame: Frame, label_file: Path, options: OccupancyOptions
-) -> ThresholdCounts | Fault:
+    folder: Path,
+    frame: Frame,
+    label_file: Path,
+    options: OccupancyOptions,
+    prompts: Prompts | None,
+) -> tuple[ThresholdCounts, float | None] | Fault:
+    """Counts, and the threshold that the saved semantics were made with."""
     path = prediction_path(folder, frame.token)
     if not path.is_file():
         return Fault(frame.token, f"{path}: no prediction for frame {frame.token}")
     try:
         label = read_label(label_file)
-        prediction = read_prediction(path, with_density=bool(options.thresholds))
+        prediction = read_prediction(path, with_density=bool(options.thresholds), prompts=prompts)
     except DataError as error:
         return Fault(frame.token, str(error))
     if prediction.semantics.shape != label.semantics.shape:
@@ -183,6 +214,6 @@ def _count_frame(
             f"{prediction.semantics.shape}",
         )
     try:
-        return frame_counts(prediction, label, options)
+        return frame_counts(prediction, label, options), prediction.threshold
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langocc.errors import DataError
+from langocc.files import replacing
 
 RECORD = "predictions.json"
 
@@ -42,6 +43,30 @@ class Provenance:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record beside predictions; None where nobody left one.
+
+    Raises:
+        DataError: it is not a JSON object.
+    """
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(f"{path}: expected a JSON object: {error}") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{path}: expected a JSON object, got {type(record).__name__}")
+    return record
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Writes the record beside predictions, whole or not at all."""
+    with replacing(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
 def provenance_of(folder: Path, name: str, data: str) -> Provenance:
     """What is known of a folder of predictions.
 
@@ -51,18 +76,20 @@ def provenance_of(folder: Path, name: str, data: str) -> Provenance:
         data: Data root and version.
 
     Raises:
-        DataError: the record is not a JSON object.
+        DataError: the record is not a JSON object, or a fact in it is of another type.
     """
-    path = folder / RECORD
-    record: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: expected a JSON object: {error}") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path}: expected a JSON object, got {type(record).__name__}")
+    record = read_record(folder) or {}
     own = {"name", "predictions", "data"}
-    known = {f.name for f in fields(Provenance)} - own
-    facts = {key: value for key, value in record.items() if key in known}
+    facts = {}
+    for known in fields(Provenance):
+        value = record.get(known.name)
+        if value is None or known.name in own:
+            continue
+        expected = dict if known.name in ("checkpoint", "config") else str
+        if not isinstance(value, expected):
+            raise DataError(
+                f"{folder / RECORD}: {known.name}: expected a JSON "
+                f"{'object' if expected is dict else 'string'}, got {value!r}"
+            )
+        facts[known.name] = value
     return Provenance(name, str(folder), data, **facts)

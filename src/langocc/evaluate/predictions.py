@@ -10,21 +10,24 @@
                                        order; points outside the grid read its nearest point, and
                                        an all-zero row says "no answer"
 
+Instead of `semantics` a file may hold `density` and `features`: see `feature_grids.py`.
 A dense 512-d field is 655 MB a frame and is never written.
 
 Source: design.md, "Saved prediction".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float16, UInt8
+from jaxtyping import Bool, Float, Float16, UInt8
 
 from langocc.errors import ConfigError, DataError
-from langocc.evaluate.archives import read_arrays, write_arrays
+from langocc.evaluate.archives import array_names, read_arrays, write_arrays
+from langocc.evaluate.feature_grids import PAPER_DENSITY, Prompts, feature_rows
 from langocc.evaluate.occupancy import semantics_at
+from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.scenes.occ3d import FREE_ID
 
 
@@ -54,6 +57,12 @@ class Prediction:
         if self.density is None:
             raise ConfigError("thresholds: the predictions hold no density, only semantics")
         if self.classes is not None:
+            unknown = int(np.sum((self.classes == FREE_ID) & (self.density >= threshold)))
+            if unknown:
+                raise ConfigError(
+                    f"thresholds: {unknown} voxels of a density of at least {threshold} have no "
+                    "class or feature in the prediction"
+                )
             return semantics_at(threshold, self.classes, self.density)
         is_above = self.threshold is not None and threshold > self.threshold
         if not is_above and np.any((self.semantics == FREE_ID) & (self.density >= threshold)):
@@ -111,18 +120,24 @@ def write_prediction(
     return path
 
 
-def read_prediction(path: Path, *, with_density: bool = True) -> Prediction:
-    """Reads the grids of a prediction.
+def read_prediction(
+    path: Path, *, with_density: bool = True, prompts: Prompts | None = None
+) -> Prediction:
+    """Reads the grids of a prediction; makes classes of features where it holds those instead.
 
     Args:
         path: The file.
         with_density: Also read what other thresholds need; without it the read is half as long.
+        prompts: What features are compared with.
 
     Raises:
-        DataError: damaged file, missing array, wrong type or shape, ids above 17, NaN.
+        DataError: damaged file, missing array, wrong type or shape, ids above 17, NaN, an occupied
+            voxel without a feature, features but no `prompts`.
     """
     optional = ("density", "classes", "threshold") if with_density else ("threshold",)
-    arrays = read_arrays(path, required=("semantics",), optional=optional)
+    arrays = read_arrays(path, optional=("semantics", *optional))
+    if "semantics" not in arrays:
+        return _classified(path, prompts)
     semantics, density = arrays["semantics"], arrays.get("density")
     classes, threshold = arrays.get("classes"), arrays.get("threshold")
     for name, array in (("semantics", semantics), ("classes", classes)):
@@ -142,20 +157,28 @@ def read_prediction(path: Path, *, with_density: bool = True) -> Prediction:
     return prediction
 
 
-def read_point_features(path: Path, points: int) -> np.ndarray:
-    """Reads `point_features`, checked against the LiDAR file.
+def read_point_features(
+    path: Path, points_ego_m: Float[np.ndarray, "point 3"], grid: VoxelGrid = OCC3D_GRID
+) -> np.ndarray:
+    """Reads `point_features`, checked against the LiDAR file; else looks up points in `features`.
 
     Args:
         path: The prediction.
-        points: Points of the frame's LiDAR file.
+        points_ego_m: All points of the frame's LiDAR file, key ego frame, metres.
+        grid: Where the voxels of `features` lie.
 
     Returns:
         float16 [point, channel].
 
     Raises:
-        DataError: no such array, another number of rows than points, NaN or infinity (counted).
+        DataError: neither array, another number of rows than points, NaN or infinity (counted).
     """
-    features = read_arrays(path, required=("point_features",))["point_features"]
+    points = len(points_ego_m)
+    arrays = read_arrays(path, optional=("point_features", "density", "features", "voxels"))
+    if "point_features" not in arrays:
+        _need(path, arrays, "point_features", "density and features")
+        return feature_rows(arrays, path).at(points_ego_m, grid)
+    features = arrays["point_features"]
     if features.ndim != 2 or len(features) != points:
         raise DataError(
             f"{path}: point_features: expected [{points}, C], a row per LiDAR point, got "
@@ -165,6 +188,33 @@ def read_point_features(path: Path, points: int) -> np.ndarray:
     if broken:
         raise DataError(f"{path}: point_features: {broken} of {points} rows hold NaN or infinity")
     return features
+
+
+def _classified(path: Path, prompts: Prompts | None) -> Prediction:
+    """The prediction of a file with density and features."""
+    arrays = read_arrays(path, optional=("density", "features", "voxels", "threshold"))
+    _need(path, arrays, "semantics", "density and features")
+    if prompts is None:
+        raise DataError(f"{path}: features, no semantics: name the prompts (--vocabulary)")
+    threshold = round(float(arrays.get("threshold", PAPER_DENSITY)), 6)
+    density = arrays["density"].astype(np.float16, copy=False)
+    classes = feature_rows(arrays, path).classes(prompts, path)
+    silent = int(((classes == FREE_ID) & (density >= threshold)).sum())
+    if silent:
+        raise DataError(
+            f"{path}: features: {silent} voxels of a density of at least {threshold} have none"
+        )
+    prediction = Prediction(semantics_at(threshold, classes, density), density, classes, threshold)
+    problem = _problem(prediction)
+    if problem:
+        raise DataError(f"{path}: {problem}")
+    return prediction
+
+
+def _need(path: Path, arrays: Mapping[str, np.ndarray], first: str, instead: str) -> None:
+    """Refuses a file that has neither an array nor density and features in its place."""
+    if not {"density", "features"} <= arrays.keys():
+        raise DataError(f"{path}: expected {first}, or {instead}; found {array_names(path)}")
 
 
 def _problem(prediction: Prediction) -> str | None:

@@ -24,14 +24,17 @@ from torch import Tensor
 
 from langocc.errors import DataError
 from langocc.evaluate.faults import Fault, refuse
+from langocc.evaluate.feature_grids import Prompts
 from langocc.evaluate.labels import read_label
 from langocc.evaluate.predictions import prediction_path, read_prediction
+from langocc.evaluate.ranks import ALONE, merged_over_ranks, own_part
 from langocc.evaluate.raycast import first_hits
 from langocc.evaluate.raycast_gpu import first_hits_gpu
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.geometry.rigid import invert_rigid
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES
+from langocc.train.processes import Processes
 
 THRESHOLDS_M = (1.0, 2.0, 4.0)
 """Depth differences below which a ray is right, metres."""
@@ -197,6 +200,8 @@ def evaluate_rayiou(
     batch: int | None = None,
     workers: int = 2,
     tolerate_faults: bool = False,
+    prompts: Prompts | None = None,
+    processes: Processes = ALONE,
 ) -> RayTotals:
     """RayIoU counts of a folder of predictions.
 
@@ -209,6 +214,8 @@ def evaluate_rayiou(
         batch: Frames traced together; None: `default_batch`. The numbers do not depend on it.
         workers: Threads; the numbers do not depend on it. With a CPU, one per core.
         tolerate_faults: Give numbers over the frames that can be read; `faults` lists the others.
+        prompts: Classify predictions that hold density and features instead of `semantics`.
+        processes: Each counts a part and returns the whole; all must call this.
 
     Raises:
         DataError: files are missing or damaged and this is not tolerated, or none is left.
@@ -217,7 +224,9 @@ def evaluate_rayiou(
     places = [(scene, index) for scene in scenes for index in range(len(scene))]
 
     def count(part: Sequence[tuple[Sequence[Frame], int]]) -> list[tuple[str, RayCounts] | Fault]:
-        loaded = [_load(predictions, scene, i, label_path(scene[i]), grid) for scene, i in part]
+        loaded = [
+            _load(predictions, scene, i, label_path(scene[i]), grid, prompts) for scene, i in part
+        ]
         ready = [item for item in loaded if not isinstance(item, Fault)]
         semantics, labels, origins = ([item[i] for item in ready] for i in range(3))
         results = iter(ray_counts(semantics, labels, origins, grid, device) if ready else ())
@@ -227,24 +236,31 @@ def evaluate_rayiou(
         ]
 
     with ThreadPoolExecutor(workers) as pool:
-        parts = [places[i : i + batch] for i in range(0, len(places), batch)]
+        own = own_part(places, processes)
+        parts = [own[i : i + batch] for i in range(0, len(own), batch)]
         for result in chain.from_iterable(pool.map(count, parts)):
             if isinstance(result, Fault):
                 totals.faults.append(result)
             else:
                 totals.update(*result)
+    totals = merged_over_ranks(totals, processes)
     refuse(totals.faults, len(places), tolerated=tolerate_faults)
     return totals
 
 
 def _load(
-    predictions: Path, scene: Sequence[Frame], index: int, label_file: Path, grid: VoxelGrid
+    predictions: Path,
+    scene: Sequence[Frame],
+    index: int,
+    label_file: Path,
+    grid: VoxelGrid,
+    prompts: Prompts | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | Fault:
     """Prediction, labels and origins of a frame."""
     frame = scene[index]
     path = prediction_path(predictions, frame.token)
     try:
-        semantics = read_prediction(path, with_density=False).semantics
+        semantics = read_prediction(path, with_density=False, prompts=prompts).semantics
         labels = read_label(label_file).semantics
         for name, array in ((path, semantics), (label_file, labels)):
             if array.shape != grid.shape:

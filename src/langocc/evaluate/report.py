@@ -50,13 +50,14 @@ class Report:
 def miou_interval(counts: OccupancyCounts, classes: int = 17, level: int = 0) -> Interval | None:
     """95 % interval of mIoU (percent) over redrawn scenes."""
     name = {17: "miou_17", 15: "miou_15"}[classes]
-    per_scene = [scene[level] for scene in counts.scenes.values()]
+    per_scene = [counts.scenes[scene][level] for scene in sorted(counts.scenes)]
     return bootstrap(per_scene, lambda total: getattr(occupancy_scores(total), name))
 
 
 def rayiou_interval(totals: RayTotals) -> Interval | None:
     """95 % interval of RayIoU (percent) over redrawn scenes."""
-    return bootstrap(list(totals.scenes.values()), lambda total: ray_scores(total).rayiou)
+    per_scene = [totals.scenes[scene] for scene in sorted(totals.scenes)]
+    return bootstrap(per_scene, lambda total: ray_scores(total).rayiou)
 
 
 def map_interval(result: RetrievalResult, protocol: Protocol, split: str) -> Interval | None:
@@ -66,7 +67,9 @@ def map_interval(result: RetrievalResult, protocol: Protocol, split: str) -> Int
         if row.protocol == protocol and row.part in SPLITS[split] and row.visible_positives:
             sums.setdefault(row.scene, np.zeros(2))
             sums[row.scene] += [row.visible_ap, 1]
-    return bootstrap(list(sums.values()), lambda total: float(total[0] / total[1]))
+    return bootstrap(
+        [sums[scene] for scene in sorted(sums)], lambda total: float(total[0] / total[1])
+    )
 
 
 def _occupancy(counts: OccupancyCounts) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def _occupancy(counts: OccupancyCounts) -> dict[str, Any]:
     for index, (threshold, scores) in enumerate(counts.scores().items()):
         levels.append(
             {
-                "threshold": "as saved" if threshold is None else threshold,
+                "threshold": counts.level_name(None) if threshold is None else threshold,
                 **asdict(scores),
                 "class_iou": dict(zip([*OCC3D_CLASSES, "free"], scores.class_iou, strict=True)),
                 "miou_17_interval": miou_interval(counts, 17, index),

@@ -28,8 +28,10 @@ from langocc.evaluate.benchmark import RetrievalRow, read_annotation, read_visib
 from langocc.evaluate.faults import Fault, refuse
 from langocc.evaluate.predictions import prediction_path, read_point_features
 from langocc.evaluate.projected import lidar_points_ego
+from langocc.evaluate.ranks import ALONE, merged_over_ranks, own_part
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.scenes.frame import Frame
+from langocc.train.processes import Processes
 
 Protocol = Literal["langocc", "pop3d"]
 
@@ -155,6 +157,7 @@ def evaluate_retrieval(
     *,
     grid: VoxelGrid = OCC3D_GRID,
     tolerate_faults: bool = False,
+    processes: Processes = ALONE,
 ) -> RetrievalResult:
     """Scores saved point features on the rows of the benchmark.
 
@@ -166,13 +169,14 @@ def evaluate_retrieval(
         protocols: Which to score.
         grid: The box that protocol `langocc` keeps points of.
         tolerate_faults: Score what can be scored; `faults` lists the rest.
+        processes: Each scores a part and returns the whole; all must call this.
 
     Raises:
         DataError: rows cannot be scored and this is not tolerated, or none can.
     """
     scores: list[RowScore] = []
     faults: list[Fault] = []
-    for row in rows:
+    for row in own_part(rows, processes):
         try:
             frame = frame_of(row.token)
             arrays = _row_arrays(predictions, row, frame, query_vectors[row.query], grid)
@@ -184,8 +188,9 @@ def evaluate_retrieval(
             answers = point_scores(features, query_vectors[row.query], protocol)
             numbers = score_row(answers, labels, visible, is_inside, protocol)
             scores.append(RowScore(protocol, row.part, frame.scene, row.token, row.query, *numbers))
-    refuse(faults, len(rows), tolerated=tolerate_faults)
-    return RetrievalResult(scores, faults)
+    result = merged_over_ranks(RetrievalResult(scores, faults), processes)
+    refuse(result.faults, len(rows), tolerated=tolerate_faults)
+    return result
 
 
 def _row_arrays(
@@ -193,7 +198,7 @@ def _row_arrays(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     points = lidar_points_ego(frame)
     path = prediction_path(predictions, row.token)
-    features = read_point_features(path, len(points))
+    features = read_point_features(path, points, grid)
     if features.shape[1] != len(query):
         raise DataError(
             f"{path}: point_features: expected {len(query)} channels like the queries, got "
