@@ -79,12 +79,13 @@ def cost_volumes(rig: CameraRig, batch: int, device: str, repeats: int) -> None:
         apart = max(float((a - b).abs().max()) for a, b in zip(found, given, strict=True))
         row("grid, two frames", "float32", variant, median_ms(grids, device, repeats), apart)
     for dtype in (torch.float32, torch.bfloat16)[: 1 if device == "cpu" else 2]:
-        maps = features.to(dtype)
+        # Channels last, as the backbone hands them over.
+        maps = [m.to(dtype).contiguous(memory_format=torch.channels_last) for m in features]
         expected = []
         for variant, cost_volume in COST_VOLUMES.items():
-            wide = maps.float() if variant == "readable" else maps  # grid_sample takes one type
+            wide = [m.float() for m in maps] if variant == "readable" else maps
 
-            def run(function: Callable = cost_volume, maps: Tensor = wide) -> list[Tensor]:
+            def run(function: Callable = cost_volume, maps: list[Tensor] = wide) -> list[Tensor]:
                 return [function(maps[f], maps[f + 1], given[f], **RULE) for f in range(2)]
 
             found = run()
@@ -140,7 +141,9 @@ def tiles(rig: CameraRig, batch: int, repeats: int) -> None:
         if count > 4 * warps or count < warps // 2:
             continue  # more than a thread's registers hold, or warps with next to nothing
         triton_ops.MATCH.update(PIXELS=count, num_warps=warps)
-        current, reference = features.to(dtype)
+        current, reference = (
+            m.to(dtype).contiguous(memory_format=torch.channels_last) for m in features
+        )
 
         def run(current: Tensor = current, reference: Tensor = reference) -> Tensor:
             return triton_ops.triton_cost_volume(current, reference, grid, **RULE)

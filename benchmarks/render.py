@@ -235,15 +235,6 @@ def title(args: argparse.Namespace) -> str:
     )
 
 
-def scatter_or_transpose(args: argparse.Namespace) -> list[str]:
-    """The gradient of the rows, by atomics from the rays and by a transposed product."""
-    from render_scatter import compare_row_gradients
-
-    case = GPU_CASES[0]
-    grid, density, rays = street(case, torch.device("cuda"))
-    return compare_row_gradients(grid, density, rays, case.hidden, args.repeats)
-
-
 def main() -> None:
     """Measures, prints a table, and writes `$OUT/render.json` if OUT is set."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -279,11 +270,6 @@ def main() -> None:
         )
         if out is not None:
             (out / "render.json").write_text(json.dumps({"title": title(args), "rows": rows}))
-    if args.device == "cuda":
-        try:
-            print("\n".join(scatter_or_transpose(args)))
-        except Exception:
-            traceback.print_exc()
 
 
 if __name__ == "__main__":

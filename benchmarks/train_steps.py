@@ -20,6 +20,7 @@ from langocc.features.codecs import Fp16
 from langocc.features.packed import PackedBatch, PackedRays
 from langocc.geometry.rig import CameraRig
 from langocc.presets import PRESETS
+from langocc.teachers.reducer import Reducer, save_reducer
 from langocc.train.config import TrainConfig
 from langocc.train.loop import Training
 from langocc.train.memory import GIB
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="full")
     parser.add_argument("--per-process", type=int, default=4, help="samples of a step in each")
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--precision", choices=["auto", "fp32", "tf32", "bf16"], default="auto")
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--workers", type=int, default=6, help="loader processes beside each")
     parser.add_argument("--batch-norm", choices=["local", "synchronised"], default="local")
@@ -79,9 +81,11 @@ def main() -> None:
     from model_kit import ring_rig  # pyright: ignore[reportMissingImports]
 
     with joined() as processes:
-        config = PRESETS[options.preset]
-        if config.model.head.reduced_from:
-            raise SystemExit("reduced needs a reducer's file: measure it with `langocc train`")
+        config = replace(PRESETS[options.preset], precision=options.precision)
+        if width := config.model.head.reduced_from:
+            path = Path(tempfile.gettempdir()) / f"reducer-{processes.rank}.safetensors"
+            save_reducer(Reducer(width, config.model.head.embedding_channels), path)
+            config = replace(config, reducer=path)
         config = replace(
             config,
             batch_size=options.per_process * processes.count,
@@ -104,7 +108,8 @@ def main() -> None:
         if processes.is_first:
             print(
                 f"{options.preset}, {processes.count} processes of {options.per_process}, batch "
-                f"norm {options.batch_norm}: {step_s * 1e3:.1f} ms a step (median of {len(seen)}), "
+                f"norm {options.batch_norm}, {options.precision}: "
+                f"{step_s * 1e3:.1f} ms a step (median of {len(seen)}), "
                 f"{config.batch_size / step_s:.2f} samples/s, data {waited:.0%}, "
                 f"{seen[-1].memory_bytes / GIB:.1f} GiB"
             )

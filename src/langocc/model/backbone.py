@@ -86,11 +86,11 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "view channel4 height4 width4"]:
         """Output of layer1 alone: all that a stereo reference needs.
 
-        In evaluation it is stored channels last, and so is all that follows: that is faster, and
-        stereo reads whole pixels. In training torch's batch norm on a processor rounds differently
-        in that order, and over a few views that shows in the gradients.
+        It is stored channels last, and so is all that follows: that is faster, and stereo reads
+        whole pixels. Not in training on a processor: there torch's batch norm rounds differently in
+        that order, and over a few views that shows in the gradients.
         """
-        if not self.training:
+        if images.is_cuda or not self.training:
             images = images.contiguous(memory_format=torch.channels_last)
         x = self.maxpool(self.bn1(self.conv1(images)).relu_())
         return self._run(self.layer1, x)

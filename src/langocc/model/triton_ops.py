@@ -20,7 +20,7 @@ from langocc.model.projection import BEHIND, NEAREST_M, stereo_numbers
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
-MATCH = {"PIXELS": 4, "num_warps": 4}
+MATCH = {"PIXELS": 2, "num_warps": 1}
 """Pixels that one program of the cost volume follows through all depths, and its warps."""
 GRID_BLOCK = 512
 """Points that one program moves to, or finds in, the reference image."""

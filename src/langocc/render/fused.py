@@ -7,8 +7,8 @@ have the precision of the head (bfloat16 under autocast).
 """
 
 from dataclasses import replace
-from functools import partial
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from langocc.render.rendered import RenderedRays
 from langocc.render.rows import features_of_rays
 from langocc.render.sampling import edges_around
 from langocc.render.triton_rays import RaySpace, place, weigh
-from langocc.render.triton_rows import composite, hidden_rows, number_rows
+from langocc.render.triton_rows import composite, number_rows
 from langocc.render.volume import Volume
 
 
@@ -56,13 +56,15 @@ def render_fused(
     if volume.head is None or volume.variant != "language":
         return seen
     touched, numbered = number_rows(sparse)
-    rows, inverse = apply_frugally(
-        partial(hidden_rows, head=volume.head),
+    head = volume.head
+    (rows,) = apply_frugally(
+        lambda part: (head.hidden(part),),
         volume.features.flatten(0, 3),
-        volume.head.parameters(),
+        head.parameters(),
         touched,
         skips_zeros=False,  # what rays touch has a gradient
     )
-    composited = composite(rows, inverse, sparse.share, numbered)
-    features = features_of_rays(*composited, volume.head.last)
+    with torch.autocast(rows.device.type, enabled=False):
+        composited = composite(rows, head.last, sparse.share, numbered)
+    features = features_of_rays(*composited, head.last)
     return replace(seen, features=features.unflatten(0, (batch, rays)))

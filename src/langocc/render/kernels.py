@@ -47,6 +47,20 @@ def _density_at(density, ix, iy, iz, fx, fy, fz, X, Y, Z, mask):
 
 @triton.jit
 @no_type_check
+def _corners(ix, iy, iz, fx, fy, fz, X, Y, Z):
+    """The eight voxels of each sample side by side: index in the scene, insideness, weight."""
+    corner = tl.arange(0, 8)[None, :]
+    right, left, up = corner // 4, corner // 2 % 2, corner % 2
+    jx, jy, jz = ix[:, None] + right, iy[:, None] + left, iz[:, None] + up
+    inside = (jx >= 0) & (jx < X) & (jy >= 0) & (jy < Y) & (jz >= 0) & (jz < Z)
+    weight = tl.where(right == 1, fx[:, None], 1.0 - fx[:, None])
+    weight *= tl.where(left == 1, fy[:, None], 1.0 - fy[:, None])
+    weight *= tl.where(up == 1, fz[:, None], 1.0 - fz[:, None])
+    return (jx * Y + jy) * Z + jz, inside, weight
+
+
+@triton.jit
+@no_type_check
 def _lengths(centres, ray, k, mask, near, far, SAMPLES: tl.constexpr):
     """Centre and length of each sample's interval: edges lie midway between neighbours."""
     here = tl.load(centres + ray * SAMPLES + k, mask=mask, other=0.0)
@@ -168,12 +182,12 @@ def weigh_kernel(
     tl.store(sigma + ray * SAMPLES + k, density_here, mask=valid)
     tl.store(weights + ray * SAMPLES + k, weight, mask=valid)
     tl.store(runs + ray, tl.sum(start.to(tl.int32), 0))
-    slot = (ray * SAMPLES + run) * 8
-    for corner in tl.static_range(8):
-        index, inside, part = _corner(ix, iy, iz, fx, fy, fz, X, Y, Z, corner)
-        tl.atomic_add(share + slot + corner, weight * part, mask=on_grid & inside)
-        tl.store(voxel + slot + corner, tl.where(inside, scene + index, -1), mask=start)
-        tl.store(touched + scene + index, 1, mask=start & inside)
+    index, inside, part = _corners(ix, iy, iz, fx, fy, fz, X, Y, Z)
+    slot = ((ray * SAMPLES + run) * 8)[:, None] + tl.arange(0, 8)[None, :]
+    starts = start[:, None] & (slot >= 0)
+    tl.atomic_add(share + slot, weight[:, None] * part, mask=on_grid[:, None] & inside)
+    tl.store(voxel + slot, tl.where(inside, scene + index, -1), mask=starts)
+    tl.store(touched + scene + index, 1, mask=starts & inside)
 
 
 @triton.jit
@@ -194,19 +208,17 @@ def weigh_backward_kernel(
         origins, directions, ray, centre, cell, lx, ly, lz, sx, sy, sz, X, Y, Z
     )
     on_grid = cell >= 0
-    slot = (ray * SAMPLES + run) * 8
+    index, inside, part = _corners(ix, iy, iz, fx, fy, fz, X, Y, Z)
+    inside &= on_grid[:, None]
+    slot = ((ray * SAMPLES + run) * 8)[:, None] + tl.arange(0, 8)[None, :]
     d_weight = tl.load(d_weights + ray * SAMPLES + k, mask=valid, other=0.0)
-    for corner in tl.static_range(8):
-        _index, inside, part = _corner(ix, iy, iz, fx, fy, fz, X, Y, Z, corner)
-        d_weight += part * tl.load(d_share + slot + corner, mask=on_grid & inside, other=0.0)
+    d_weight += tl.sum(part * tl.load(d_share + slot, mask=inside, other=0.0), axis=1)
     depth = tl.load(sigma + ray * SAMPLES + k, mask=valid, other=0.0) * length
     passed = tl.cumsum(depth, 0)
     weighted = d_weight * tl.exp(-(passed - depth)) * (1.0 - tl.exp(-depth))
     behind = tl.sum(weighted, 0) - tl.cumsum(weighted, 0)
     d_sigma = (d_weight * tl.exp(-passed) - behind) * length
-    for corner in tl.static_range(8):
-        index, inside, part = _corner(ix, iy, iz, fx, fy, fz, X, Y, Z, corner)
-        tl.atomic_add(d_density + scene + index, d_sigma * part, mask=on_grid & inside)
+    tl.atomic_add(d_density + scene + index, d_sigma[:, None] * part, mask=inside)
 
 
 @triton.jit
@@ -299,10 +311,15 @@ def transpose_kernel(
 @triton.jit
 @no_type_check
 def rows_backward_kernel(
-    ray_of, share_of, begin, visits, rows, inverse, d_seen, d_seen_inverse, d_rows, d_inverse,
+    ray_of, share_of, begin, visits, rows, product, cross, inverse, d_seen, d_seen_inverse,
+    d_rows, scaled, d_norm,
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one row and of its inverse norm, from the rays that visit it."""
+    """Gradients of one row from the rays that visit it, its norm included.
+
+    Of the squared norm: `d_norm`; the row times that: `scaled`, which may be `product`. A norm that
+    was clamped has no gradient.
+    """
     row = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, CHANNEL_BLOCK)
     within = tl.arange(0, BLOCK)
@@ -319,12 +336,20 @@ def rows_backward_kernel(
         tile = tl.load(d_seen + at, mask=mask[:, None] & (channel < CHANNELS)[None, :], other=0.0)
         total += part[:, None] * tile.to(tl.float32)
         total_inverse += part * tl.load(d_seen_inverse + ray, mask=mask, other=0.0)
+    at = row * CHANNELS + channel
     mask = channel < CHANNELS
     summed = tl.sum(total, axis=0)
-    here = tl.load(rows + row * CHANNELS + channel, mask=mask, other=0.0).to(tl.float32)
-    out = summed * tl.load(inverse + row)
-    tl.store(d_rows + row * CHANNELS + channel, out.to(d_rows.dtype.element_ty), mask=mask)
-    tl.store(d_inverse + row, tl.sum(summed * here, axis=0) + tl.sum(total_inverse, axis=0))
+    here = tl.load(rows + at, mask=mask, other=0.0).to(tl.float32)
+    there = tl.load(product + at, mask=mask, other=0.0).to(tl.float32)
+    there += tl.load(cross + channel, mask=mask, other=0.0)
+    one_over = tl.load(inverse + row)
+    d_inverse = tl.sum(summed * here, axis=0) + tl.sum(total_inverse, axis=0)
+    slope = -0.5 * one_over * one_over * one_over * d_inverse
+    slope = tl.where(one_over < 9.9e11, slope, 0.0)
+    out = summed * one_over + 2 * slope * there
+    tl.store(d_rows + at, out.to(d_rows.dtype.element_ty), mask=mask)
+    tl.store(scaled + at, (slope * here).to(scaled.dtype.element_ty), mask=mask)
+    tl.store(d_norm + row, slope)
 
 
 @triton.jit
@@ -343,28 +368,3 @@ def norms_kernel(
     there += 2 * tl.load(cross + channel, mask=channel < CHANNELS, other=0.0)[None, :]
     norm = tl.sum(here * there, axis=1) + tl.load(square)
     tl.store(inverse + row, 1 / tl.sqrt(tl.maximum(norm, 1e-24)), mask=row < count)
-
-
-@triton.jit
-@no_type_check
-def norms_backward_kernel(
-    rows, product, cross, inverse, d_inverse, d_rows, scaled, d_norm, count,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Gradient of rows; of the squared norms, `d_norm`; and rows times that, `scaled`.
-
-    `scaled` may be `product`. A norm that was clamped has no gradient.
-    """
-    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    channel = tl.arange(0, CHANNEL_BLOCK)
-    at = row[:, None] * CHANNELS + channel[None, :]
-    mask = (row < count)[:, None] & (channel < CHANNELS)[None, :]
-    one_over = tl.load(inverse + row, mask=row < count, other=0.0)
-    slope = -0.5 * one_over * one_over * one_over * tl.load(d_inverse + row, mask=row < count)
-    slope = tl.where(one_over < 9.9e11, slope, 0.0)
-    there = tl.load(product + at, mask=mask, other=0.0).to(tl.float32)
-    there += tl.load(cross + channel, mask=channel < CHANNELS, other=0.0)[None, :]
-    here = tl.load(rows + at, mask=mask, other=0.0).to(tl.float32)
-    tl.store(d_rows + at, (2 * slope[:, None] * there).to(d_rows.dtype.element_ty), mask=mask)
-    tl.store(scaled + at, (slope[:, None] * here).to(scaled.dtype.element_ty), mask=mask)
-    tl.store(d_norm + row, slope, mask=row < count)

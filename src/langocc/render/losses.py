@@ -138,7 +138,8 @@ def depth_bins(
     is_labelled = (label >= 0) & (label < bins)
     predicted = distribution.movedim(1, -1)[is_labelled].float()
     target = functional.one_hot(label[is_labelled].long(), bins).to(predicted)
-    cost = functional.binary_cross_entropy(predicted, target, reduction="sum")
+    with torch.autocast(predicted.device.type, enabled=False):
+        cost = functional.binary_cross_entropy(predicted, target, reduction="sum")
     return cost / is_labelled.sum().clamp(min=1)
 
 

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 Pointwise = Callable[[Tensor], tuple[Tensor, ...]]
 
-CHUNK_ROWS = {"cpu": 8192, "cuda": 1 << 20}
+CHUNK_ROWS = {"cpu": 8192, "cuda": 1 << 19}
 """Rows worked on at a time: on a processor what fits its cache, on a GPU what keeps it busy."""
 OTHER_CHUNK_ROWS = 65536
 
@@ -28,7 +28,7 @@ class _Frugal(torch.autograd.Function):
         ctx: Context,
         function: Pointwise,
         skips_zeros: bool,
-        index: Tensor,
+        index: Tensor | None,
         features: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -42,8 +42,9 @@ class _Frugal(torch.autograd.Function):
             "cache_enabled": False,
         }
         ctx.save_for_backward(features, index, *parameters)
+        parts = features.split(chunk_rows) if index is None else index.split(chunk_rows)
         with torch.autocast(device, **ctx.autocast):
-            chunks = [function(features[part]) for part in index.split(chunk_rows)]
+            chunks = [function(p if index is None else features[p]) for p in parts]
         if len(chunks) == 1:
             return chunks[0]
         return tuple(torch.cat(column) for column in zip(*chunks, strict=True))
@@ -56,7 +57,8 @@ class _Frugal(torch.autograd.Function):
         to_features = torch.zeros_like(features)
         to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
         for part in _parts_with_gradient(gradients, ctx.skips_zeros, chunk_rows):
-            rows = features[index[part]].requires_grad_()
+            at = part if index is None else index[part]
+            rows = features[at].detach().requires_grad_()
             with torch.enable_grad(), torch.autocast(ctx.device, **ctx.autocast):
                 outputs = ctx.function(rows)
             to_rows, *found = torch.autograd.grad(
@@ -66,7 +68,10 @@ class _Frugal(torch.autograd.Function):
                 allow_unused=True,
             )
             if to_rows is not None:
-                to_features.index_copy_(0, index[part], to_rows)
+                if isinstance(at, slice):
+                    to_features[at] = to_rows
+                else:
+                    to_features.index_copy_(0, at, to_rows)
             for total, share in zip(to_parameters, found, strict=True):
                 if share is not None:
                     total += share
@@ -107,7 +112,5 @@ def apply_frugally(
         skips_zeros: Look in the backward pass for rows without gradient. That waits for a GPU and
             reads all gradients: worth it where many rows have none.
     """
-    if index is None:
-        index = torch.arange(features.shape[0], device=features.device)
     learned = [parameter for parameter in parameters if parameter.requires_grad]
     return _Frugal.apply(function, skips_zeros, index, features, *learned)  # type: ignore[return-value]

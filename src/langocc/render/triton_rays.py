@@ -16,7 +16,7 @@ from langocc.render.lookup import Box
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
-PLACE = {"num_warps": 4}
+PLACE = {"num_warps": 1}
 WEIGH = {"num_warps": 4}
 WEIGH_BACKWARD = {"num_warps": 4}
 """Warps that work on a ray, by kernel: the fastest on an H200 (docs/performance.md)."""

@@ -12,10 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from langocc.render import kernels
 from langocc.render.triton_rays import SparseRays
-from langocc.render.volume import VoxelHead
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
-Kernel = Any  # Triton's type depends on whether it compiles or interprets
 
 COMPOSITE = {"BLOCK": 2, "num_warps": 1}
 SHARES = {"BLOCK": 8, "num_warps": 1}
@@ -67,18 +65,29 @@ def number_rows(rays: SparseRays) -> tuple[Int[Tensor, " row"], NumberedRays]:
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Context, rows: Tensor, inverse: Tensor, share: Tensor, numbered: NumberedRays
+        ctx: Context,
+        rows: Tensor,
+        share: Tensor,
+        gram: Tensor,
+        cross: Tensor,
+        square: Tensor,
+        numbered: NumberedRays,
     ) -> tuple[Tensor, Tensor]:
-        (rays, slots), channels = share.shape, rows.shape[1]
-        seen, seen_inverse = rows.new_empty(rays, channels), inverse.new_empty(rays)
+        (rays, slots), (count, channels) = share.shape, rows.shape
+        inverse = share.new_empty(count)
+        seen, seen_inverse = rows.new_empty(rays, channels), share.new_empty(rays)
+        blocks = {"CHANNELS": channels, "CHANNEL_BLOCK": triton.next_power_of_2(channels)}
+        if count:
+            kernels.norms_kernel[(triton.cdiv(count, NORMS["BLOCK"]),)](
+                rows, rows @ gram, cross, square, inverse, count, **blocks, **NORMS
+            )
         if rays:
             kernels.composite_kernel[(rays,)](
                 rows, inverse, numbered.row, share, numbered.runs, seen, seen_inverse,
-                CHANNELS=channels, SLOTS=slots,
-                CHANNEL_BLOCK=triton.next_power_of_2(channels), **COMPOSITE,
+                SLOTS=slots, **blocks, **COMPOSITE,
             )  # fmt: skip
-        ctx.numbered = numbered
-        ctx.save_for_backward(rows, inverse, share)
+        ctx.numbered, ctx.blocks = numbered, blocks
+        ctx.save_for_backward(rows, share, inverse, gram, cross)
         return seen, seen_inverse
 
     @staticmethod
@@ -86,106 +95,54 @@ class _Composite(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Context, d_seen: Tensor, d_seen_inverse: Tensor
     ) -> tuple[Tensor | None, ...]:
-        rows, inverse, share = ctx.saved_tensors
+        rows, share, inverse, gram, cross = ctx.saved_tensors
         d_seen, d_seen_inverse = d_seen.contiguous(), d_seen_inverse.contiguous()
-        numbered, (rays, slots), channels = ctx.numbered, share.shape, rows.shape[1]
-        d_share = torch.zeros_like(share)
+        numbered, blocks, (rays, slots) = ctx.numbered, ctx.blocks, share.shape
+        d_share = torch.empty_like(share)  # nobody reads the slots that no run uses
         if rays:
             kernels.share_backward_kernel[(rays,)](
                 rows, inverse, numbered.row, numbered.runs, d_seen, d_seen_inverse, d_share,
-                CHANNELS=channels, SLOTS=slots,
-                CHANNEL_BLOCK=triton.next_power_of_2(channels), **SHARES,
+                SLOTS=slots, **blocks, **SHARES,
             )  # fmt: skip
-        d_rows, d_inverse = _rows_gradient(rows, inverse, share, numbered, d_seen, d_seen_inverse)
-        return d_rows, d_inverse, d_share, None
+        d_rows, d_norm, scaled = torch.empty_like(rows), torch.empty_like(inverse), rows @ gram
+        if rows.shape[0]:
+            kernels.rows_backward_kernel[(rows.shape[0],)](
+                *_visits_by_row(share, numbered), rows, scaled, cross, inverse,
+                d_seen, d_seen_inverse, d_rows, scaled, d_norm, **blocks, **ROWS,
+            )  # fmt: skip
+        d_cross = 2 * (d_norm.to(rows.dtype) @ rows).float()
+        return d_rows, d_share, scaled.T @ rows, d_cross, d_norm.sum(), None
 
 
-def _rows_gradient(
-    rows: Float[Tensor, "row channel"],
-    inverse: Float[Tensor, " row"],
-    share: Float[Tensor, "ray slot"],
-    numbered: NumberedRays,
-    d_seen: Float[Tensor, "ray channel"],
-    d_seen_inverse: Float[Tensor, " ray"],
-) -> tuple[Float[Tensor, "row channel"], Float[Tensor, " row"]]:
-    """Transposed product: visits are filed by row, then every row sums its own."""
-    (count, channels), (rays, slots) = rows.shape, share.shape
-    d_rows = torch.empty_like(rows)
-    d_inverse = d_seen_inverse.new_empty(count)
-    if not count:
-        return d_rows, d_inverse
+def _visits_by_row(
+    share: Float[Tensor, "ray slot"], numbered: NumberedRays
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The transposed matrix: ray and share of each visit, where each row's begin, how many."""
+    rays, slots = share.shape
     begin = numbered.visits.cumsum(0, dtype=torch.int32) - numbered.visits
-    ray_of = torch.empty(numbered.total, dtype=torch.int32, device=rows.device)
+    ray_of = torch.empty(numbered.total, dtype=torch.int32, device=share.device)
     share_of = share.new_empty(numbered.total)
     kernels.transpose_kernel[(rays,)](
         numbered.row, share, numbered.runs, begin.clone(), ray_of, share_of,
         SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots), **TRANSPOSE,
     )  # fmt: skip
-    kernels.rows_backward_kernel[(count,)](
-        ray_of, share_of, begin, numbered.visits, rows, inverse,
-        d_seen, d_seen_inverse, d_rows, d_inverse,
-        CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **ROWS,
-    )  # fmt: skip
-    return d_rows, d_inverse
+    return ray_of, share_of, begin, numbered.visits
 
 
 def composite(
-    rows: Float[Tensor, "row channel"],
-    inverse: Float[Tensor, " row"],
+    rows: Float[Tensor, "row hidden"],
+    last: nn.Linear,
     share: Float[Tensor, "ray slot"],
     numbered: NumberedRays,
-) -> tuple[Float[Tensor, "ray channel"], Float[Tensor, " ray"]]:
-    """Sums of share * inverse * row and of share * inverse over the visits of each ray.
+) -> tuple[Float[Tensor, "ray hidden"], Float[Tensor, " ray"]]:
+    """Sums of share * row / norm and of share / norm over the visits of each ray.
 
-    Sums run in float32. Equal to `visits.composite_rows` of rows times `inverse`, and of `inverse`.
+    The norm is that of the row's output, |W h + b|, found without forming it. Sums run in float32.
+    Equal to `visits.composite_rows` of `rows.unit_rows`.
     """
-    return _Composite.apply(rows.contiguous(), inverse.contiguous(), share, numbered)  # type: ignore[return-value]
-
-
-class _InverseNorms(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Context, rows: Tensor, gram: Tensor, cross: Tensor, square: Tensor) -> Tensor:
-        inverse = cross.new_empty(rows.shape[0])
-        _on_rows(kernels.norms_kernel, rows, rows @ gram, cross, square, inverse)
-        ctx.save_for_backward(rows, gram, cross, inverse)
-        return inverse
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Context, d_inverse: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        rows, gram, cross, inverse = ctx.saved_tensors
-        product, d_rows = rows @ gram, torch.empty_like(rows)
-        d_norm, scaled = torch.empty_like(inverse), product
-        _on_rows(
-            kernels.norms_backward_kernel, rows, product, cross, inverse, d_inverse.contiguous(),
-            d_rows, scaled, d_norm,
-        )  # fmt: skip
-        d_cross = 2 * (d_norm.to(rows.dtype) @ rows).float()
-        return d_rows, scaled.T @ rows, d_cross, d_norm.sum()
-
-
-def _on_rows(kernel: Kernel, rows: Tensor, *tables: Tensor) -> None:
-    """Runs a kernel over all rows."""
-    count, channels = rows.shape
-    if count:
-        kernel[(triton.cdiv(count, NORMS["BLOCK"]),)](
-            rows, *tables, count,
-            CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **NORMS,
-        )  # fmt: skip
-
-
-def inverse_norms(hidden: Float[Tensor, "row hidden"], last: nn.Linear) -> Float[Tensor, " row"]:
-    """One over `rows.output_norms(hidden, last)`, read from memory twice instead of often."""
     weight = last.weight.float()
-    gram = (weight.T @ weight).to(hidden.dtype)
+    gram = (weight.T @ weight).to(rows.dtype)
     bias = weight.new_zeros(weight.shape[0]) if last.bias is None else last.bias.float()
-    return _InverseNorms.apply(hidden.contiguous(), gram, bias @ weight, bias.square().sum())  # type: ignore[return-value]
-
-
-def hidden_rows(
-    features: Float[Tensor, "row feature"], head: VoxelHead
-) -> tuple[Float[Tensor, "row hidden"], Float[Tensor, " row"]]:
-    """Hidden features, and one over the norm of the output they lead to."""
-    hidden = head.hidden(features)
-    with torch.autocast(features.device.type, enabled=False):
-        return hidden, inverse_norms(hidden, head.last)
+    return _Composite.apply(  # type: ignore[return-value]
+        rows.contiguous(), share, gram, bias @ weight, bias.square().sum(), numbered
+    )

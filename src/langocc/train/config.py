@@ -15,6 +15,7 @@ from langocc.model.config import ModelConfig
 from langocc.render.config import RenderConfig
 from langocc.render.objective import LossConfig
 from langocc.train.average import AverageConfig
+from langocc.train.precision import Precision
 from langocc.train.schedule import ScheduleConfig
 
 
@@ -50,6 +51,9 @@ class TrainConfig:
     """AdamW's weight decay."""
     clip_norm: float = 5.0
     """Gradients are scaled down to this norm."""
+    precision: Precision = "auto"
+    """Of convolutions and matrix products: fp32, tf32 (published), bf16, or auto: bf16 on a GPU,
+    fp32 on a processor. Weights, sums and losses stay in float32."""
     seed: int = 0
     """Fixes initial weights, sample order, augmentation, choice of rays, dropout."""
     workers: int = 0

@@ -13,6 +13,7 @@ from langocc.batch import Batch
 from langocc.errors import ConfigError
 from langocc.features.loader import collate
 from langocc.features.packed import PackedBatch
+from langocc.interop.checkpoints_published import require_same
 from langocc.provenance import software
 from langocc.train.average import MovingAverage
 from langocc.train.checkpoint import (
@@ -124,7 +125,8 @@ class Training:
         self.facts = facts
         self.samples = samples
         self.processes = processes
-        self.model = initial_model(config).to(device)
+        model, self.initialised = initial_model(config, facts.get("teacher"))
+        self.model = model.to(device)
         self.average = MovingAverage(self.model, config.average)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -145,12 +147,14 @@ class Training:
         """Takes up the newest checkpoint of the run; False if there is none.
 
         Raises:
-            DataError: the newest checkpoint is damaged.
+            DataError: the newest checkpoint is damaged, or of another network; lists the first ten
+                differences.
         """
         newest = self.processes.of_first(newest_checkpoint(self.run.checkpoints))
         if newest is None:
             return False
         checkpoint = load_checkpoint(newest)
+        require_same(checkpoint.model, self.model.state_dict(), str(newest))
         self.model.load_state_dict(checkpoint.model)
         self.average.load(checkpoint.average, checkpoint.metadata["updates"])
         restore_optimizer(self.model, self.optimizer, checkpoint.optimizer)

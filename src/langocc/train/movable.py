@@ -18,6 +18,7 @@ from langocc.render.losses import movable_ray_weights
 from langocc.render.objective import LossConfig
 from langocc.scenes.occ3d import OCC3D_CLASSES
 from langocc.teachers.embeddings import load_embeddings
+from langocc.teachers.names import speaks_for
 from langocc.train.config import TrainConfig
 
 
@@ -53,7 +54,7 @@ def movable_prompts(
         )
     embedded = load_embeddings(config.vocabulary)
     teacher = facts.get("teacher", embedded.teacher)
-    if teacher != embedded.teacher:
+    if not speaks_for(embedded.teacher, teacher):
         raise ConfigError(
             f"{config.vocabulary}: expected embeddings of the store's teacher {teacher!r}, found "
             f"{embedded.teacher!r}"

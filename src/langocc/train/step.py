@@ -22,6 +22,12 @@ from langocc.train.across import spread_over
 from langocc.train.config import TrainConfig
 from langocc.train.faults import check_finite
 from langocc.train.movable import movable_prompts, weighed
+from langocc.train.precision import (
+    Precision,
+    chosen_precision,
+    computing,
+    set_matmul_precision,
+)
 from langocc.train.processes import Processes
 
 
@@ -49,6 +55,9 @@ class TrainStep:
         self._statistics = spread_over(
             model, processes, device, synchronised=config.batch_norm == "synchronised"
         )
+        self.device = device
+        self.precision: Precision = chosen_precision(config.precision, device)
+        set_matmul_precision(self.precision)
         self._movable = movable_prompts(config, facts, device)
         self._lift_input: LiftInput | None = None
         if config.loss.depth_weight:
@@ -65,18 +74,19 @@ class TrainStep:
         torch.manual_seed(self.config.seed * 1_000_003 + step)
         if batch.rays is None:
             raise ValueError("batch.rays: expected rays to train on, got None")
-        rays = self._targets(batch.rays)
-        field = self.model(batch.images, batch.rig)
-        rendered = self._render(field, rays, step, batch.tokens)
-        losses = objective(
-            rendered,
-            rays,
-            field.density,
-            self.config.loss,
-            features=field.features,
-            depth=self._depth_guess(batch),
-            mean=self.processes.mean,
-        )
+        with computing(self.precision, self.device):
+            rays = self._targets(batch.rays)
+            field = self.model(batch.images, batch.rig)
+            rendered = self._render(field, rays, step, batch.tokens)
+            losses = objective(
+                rendered,
+                rays,
+                field.density,
+                self.config.loss,
+                features=field.features,
+                depth=self._depth_guess(batch),
+                mean=self.processes.mean,
+            )
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
