@@ -58,7 +58,7 @@ def save_predictions(
         ConfigError: the folder holds archives that are no predictions of ours.
         OSError: the disk is full or the folder cannot be written.
     """
-    _claim(folder, record_of(predictor, plan))
+    _claim(folder, origin_of(predictor) | vars(plan))
     missing = set(missing_tokens(folder, [frame.token for frame in frames]))
     for frame in frames:
         field = None
@@ -74,16 +74,12 @@ def save_predictions(
         watch(frame, field)
 
 
-def record_of(predictor: Predictor, plan: SavePlan) -> dict[str, Any]:
-    """What is written beside predictions, so that every report on them can say where they are from.
-
-    Checkpoint, teacher, initialisation and configuration of the model, and the plan.
-    """
+def origin_of(predictor: Predictor) -> dict[str, Any]:
+    """What a report says of a model: its checkpoint, teacher, first weights and configuration."""
     return {
         "checkpoint": dict(predictor.checkpoint),
         "teacher": str(predictor.facts.get("teacher", "")),
         "initialisation": str(predictor.facts.get("initial", "")),
-        **vars(plan),
         "config": config_as_dict(predictor.config),
     }
 

@@ -1,6 +1,7 @@
 """Reports: JSON without NaN, Markdown with mask, classes and threshold, intervals that mean it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_files_say_what_was_counted_how(report: Report, tmp_path: Path) -> None:
         "mIoU, 17 classes",
         "mIoU, 15 classes",
         "0.5 /m",
-        "Mask: camera. 5 frames of 3 scenes",
+        "Mask: camera. Vocabulary: v1. 5 frames of 3 scenes",
         "**1 frames could not be evaluated",
         "t5.npz: no prediction for frame t5",
         "initialisation: imagenet",
@@ -89,6 +90,27 @@ def test_every_table_line_has_as_many_cells_as_its_head(report: Report) -> None:
             cells = count
         else:
             cells = None
+
+
+def test_rows_beside_pictures_and_what_is_taken_for_what(report: Report) -> None:
+    other = replace(report, provenance=replace(report.provenance, name="prior"))
+    worst = report.occupancy.worst(1)[0].token
+    text = markdown(replace(report, beside=[other], pictures={worst: f"worst/{worst}.png"}))
+    scores = report.occupancy.scores()[0.1]
+    assert text.count(f"| prior | {scores.miou_17:.2f} (17), {scores.miou_15:.2f} (15) |") == 1
+    assert f"![{worst}](worst/{worst}.png)" in text
+    row = report.occupancy.total()[0][4]
+    shares = " | ".join(f"{100 * cell / row.sum():.0f}" if cell else "" for cell in row)
+    assert f"| 4 car | {shares} |" in text
+    content = replace(report, beside=[other]).to_json()
+    assert content["beside"][0]["occupancy"] == content["occupancy"]
+
+
+def test_what_semantics_were_made_with_stands_beside_as_saved(split: Split) -> None:
+    counts = evaluate_predictions(split.predictions, split.frames, split.label_path)
+    assert counts.level_name(None) == "as saved (0.1 /m)"
+    text = markdown(Report(Provenance("ours"), "val", occupancy=counts))
+    assert "| as saved (0.1 /m) |" in text
 
 
 def test_reports_without_parts_are_reports(report: Report) -> None:
@@ -139,6 +161,9 @@ def test_the_record_beside_predictions_reaches_the_report(tmp_path: Path) -> Non
     (tmp_path / "predictions.json").write_text(json.dumps(record))
     known = provenance_of(tmp_path, "ours", "city")
     assert (known.name, known.checkpoint, known.vocabulary) == ("ours", {"step": 7}, "v1")
+    (tmp_path / "predictions.json").write_text('{"checkpoint": "new"}')
+    with pytest.raises(DataError, match=r"checkpoint: expected a JSON object, got 'new'"):
+        provenance_of(tmp_path, "ours", "city")
     (tmp_path / "predictions.json").write_text("[1]")
     with pytest.raises(DataError, match=r"predictions.json: expected a JSON object, got list"):
         provenance_of(tmp_path, "ours", "city")

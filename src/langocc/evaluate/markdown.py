@@ -1,22 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report for people: tables that name mask, classes and threshold, and published numbers."""
 
-import numpy as np
-
-from langocc.evaluate.occ3d import OccupancyCounts
-from langocc.evaluate.occupancy import IDS
+from langocc.evaluate.markdown_occupancy import occupancy_text
 from langocc.evaluate.published import PublishedRow, published_rows
 from langocc.evaluate.rayiou import THRESHOLDS_M, RayTotals, ray_scores
 from langocc.evaluate.render import RenderScores
-from langocc.evaluate.report import Report, map_interval, miou_interval, rayiou_interval
+from langocc.evaluate.report import Report, map_interval, rayiou_interval
 from langocc.evaluate.retrieval import SPLITS, RetrievalResult
 from langocc.evaluate.tables import faults_text, joined, percent, table, with_interval
 from langocc.scenes.occ3d import OCC3D_CLASSES
 
-WORST = 10
-"""Worst frames listed by name."""
-
-NAMES = (*OCC3D_CLASSES, "free")
+_HEAD = ["method", "mIoU (classes)", "RayIoU", "IoU", "mAP all", "mAP visible"]
 
 
 def markdown(report: Report, *, with_published: bool = True) -> str:
@@ -24,7 +18,10 @@ def markdown(report: Report, *, with_published: bool = True) -> str:
     return joined(
         f"# {report.provenance.name}, split {report.split}",
         _provenance(report),
-        "" if report.occupancy is None else _occupancy(report.occupancy),
+        _beside(report) if report.beside else "",
+        ""
+        if report.occupancy is None
+        else occupancy_text(report.occupancy, report.provenance.vocabulary, report.pictures),
         "" if report.rays is None else _rays(report.rays),
         "" if report.retrieval is None else _retrieval(report.retrieval),
         "" if report.rendering is None else _rendering(report.rendering),
@@ -34,8 +31,7 @@ def markdown(report: Report, *, with_published: bool = True) -> str:
 
 def comparison(report: Report) -> str:
     """Our numbers in the first line of the table of the field."""
-    head = ["method", "supervision", "input", "mIoU (classes)", "RayIoU", "IoU"]
-    head += ["mAP all", "mAP visible", "grade", "source"]
+    head = [*_HEAD[:1], "supervision", "input", *_HEAD[1:], "grade", "source"]
     return joined(
         "## Beside published numbers",
         "Published: Occ3D-nuScenes validation, camera mask; the number of classes that mIoU is "
@@ -53,7 +49,32 @@ def _published_row(row: PublishedRow) -> list[str]:
     return [name, row.supervision, row.input, miou, *map(percent, numbers), row.grade, row.source]
 
 
+def _beside(report: Report) -> str:
+    """These numbers and those of other predictions, evaluated alike."""
+    rows = [
+        [other.provenance.name, *_numbers(other), _conventions(other)]
+        for other in (report, *report.beside)
+    ]
+    return joined("## Side by side", table([*_HEAD, "conventions"], rows))
+
+
 def _own_row(report: Report) -> list[str]:
+    provenance = report.provenance
+    where = f"{provenance.data or 'data not stated'}, {report.split}; {_conventions(report)}"
+    first = [f"**{provenance.name}**", provenance.teacher or "–", "–"]
+    return [*first, *_numbers(report), "ours", where]
+
+
+def _conventions(report: Report) -> str:
+    """What the numbers of a row depend on."""
+    counts = report.occupancy
+    if counts is None:
+        return ""
+    return f"mask {counts.options.mask}; {counts.level_name(counts.options.levels[0])}"
+
+
+def _numbers(report: Report) -> list[str]:
+    """One line of a table, under `_HEAD` without its first column."""
     miou = rayiou = iou = map_all = map_visible = "–"
     if report.occupancy is not None:
         scores = next(iter(report.occupancy.scores().values()))
@@ -64,11 +85,7 @@ def _own_row(report: Report) -> list[str]:
     if report.retrieval is not None:
         split = report.retrieval.split("langocc", "all")
         map_all, map_visible = percent(split.map), percent(split.visible_map)
-    provenance = report.provenance
-    mask = "" if report.occupancy is None else f", mask {report.occupancy.options.mask}"
-    where = f"{provenance.data or 'data not stated'}, {report.split}{mask}"
-    first = [f"**{provenance.name}**", provenance.teacher or "–", "–"]
-    return [*first, miou, rayiou, iou, map_all, map_visible, "ours", where]
+    return [miou, rayiou, iou, map_all, map_visible]
 
 
 def _provenance(report: Report) -> str:
@@ -80,62 +97,9 @@ def _provenance(report: Report) -> str:
         "initialisation": provenance.initialisation,
         "teacher": provenance.teacher,
         "vocabulary": provenance.vocabulary,
+        "configuration": provenance.config and "in the JSON of this report",
     }
     return "\n".join(f"- {name}: {value or 'not stated'}" for name, value in facts.items())
-
-
-def _occupancy(counts: OccupancyCounts) -> str:
-    head = ["threshold", "mIoU, 17 classes", "mIoU, 15 classes", "IoU occupied", "IoU free"]
-    rows = [
-        [
-            "as saved" if threshold is None else f"{threshold} /m",
-            with_interval(scores.miou_17, miou_interval(counts, 17, level)),
-            with_interval(scores.miou_15, miou_interval(counts, 15, level)),
-            percent(scores.occupied_iou),
-            percent(scores.free_iou),
-        ]
-        for level, (threshold, scores) in enumerate(counts.scores().items())
-    ]
-    scores = next(iter(counts.scores().values()))
-    other = sum(frame.other_labels > 0 for frame in counts.frames)
-    return joined(
-        "## Occupancy (Occ3D)",
-        table(head, rows),
-        f"Mask: {counts.options.mask}. {len(counts.frames)} frames of {len(counts.scenes)} scenes, "
-        f"{scores.voxels} voxels. Brackets: 95 % over redrawn scenes.",
-        f"{scores.other_labels} of these voxels, in {other} frames, carry a label outside 0..17: "
-        "left out of the class IoUs, occupied in the binary ones."
-        if other
-        else "",
-        faults_text(counts.faults, "frames"),
-        _classes(counts),
-        _worst_frames(counts),
-    )
-
-
-def _classes(counts: OccupancyCounts) -> str:
-    total, scores = counts.total()[0], next(iter(counts.scores().values()))
-    labelled, predicted = total[:IDS].sum(axis=1), total[:IDS].sum(axis=0)
-    rows = [
-        [i, name, percent(scores.class_iou[i]), labelled[i], predicted[i], _taken_for(total[i])]
-        for i, name in enumerate(NAMES)
-    ]
-    head = ["id", "class", "IoU", "labelled", "predicted", "taken for"]
-    return joined("Per class, first threshold:", table(head, rows))
-
-
-def _taken_for(row: np.ndarray) -> str:
-    """What labelled voxels of a class are predicted as, most often first."""
-    order = [i for i in np.argsort(-row, kind="stable")[:3] if row[i]]
-    return ", ".join(f"{NAMES[i]} {100 * row[i] / row.sum():.0f} %" for i in order) or "–"
-
-
-def _worst_frames(counts: OccupancyCounts) -> str:
-    rows = [
-        [frame.token, frame.scene, percent(frame.miou), percent(frame.occupied_iou)]
-        for frame in counts.worst(WORST)
-    ]
-    return joined("Worst frames:", table(["token", "scene", "mIoU of its classes", "IoU"], rows))
 
 
 def _rays(totals: RayTotals) -> str:

@@ -5,8 +5,8 @@
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ class Report:
     rays: RayTotals | None = None
     retrieval: RetrievalResult | None = None
     rendering: RenderScores | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Token of a worst frame -> its picture, a path relative to the report."""
+    beside: Sequence["Report"] = ()
+    """Other predictions, evaluated alike."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON types only; NaN is null."""
@@ -43,6 +47,8 @@ class Report:
             "rayiou": self.rays and _rays(self.rays),
             "retrieval": self.retrieval and _retrieval(self.retrieval),
             "rendering": self.rendering,
+            "pictures": self.pictures or None,
+            "beside": [other.to_json() for other in self.beside] or None,
         }
         return _plain({name: part for name, part in parts.items() if part is not None})
 

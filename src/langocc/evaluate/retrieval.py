@@ -149,7 +149,7 @@ def score_row(
 
 
 def evaluate_retrieval(
-    predictions: Path,
+    predictions: Path | Mapping[str, Path],
     rows: Sequence[RetrievalRow],
     frame_of: Callable[[str], Frame],
     query_vectors: Mapping[str, Float[np.ndarray, " channel"]],
@@ -162,7 +162,7 @@ def evaluate_retrieval(
     """Scores saved point features on the rows of the benchmark.
 
     Args:
-        predictions: Folder of `<token>.npz` with `point_features`.
+        predictions: Folder of `<token>.npz` with `point_features`, one for all or for each part.
         rows: The benchmark, or a part of it.
         frame_of: Frame of a token; raises DataError where there is none.
         query_vectors: Text vector of every query, in the space of the features.
@@ -179,7 +179,8 @@ def evaluate_retrieval(
     for row in own_part(rows, processes):
         try:
             frame = frame_of(row.token)
-            arrays = _row_arrays(predictions, row, frame, query_vectors[row.query], grid)
+            folder = predictions if isinstance(predictions, Path) else predictions[row.part]
+            arrays = _row_arrays(folder, row, frame, query_vectors[row.query], grid)
         except DataError as error:
             faults.append(Fault(f"{row.token} {row.query!r}", str(error)))
             continue
