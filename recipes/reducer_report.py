@@ -20,6 +20,7 @@ from langocc.features.inspection import sample_features
 from langocc.features.store import FeatureStore, open_store
 from langocc.scenes.nuscenes import load
 from langocc.teachers.load import load_teacher
+from langocc.teachers.names import speaks_for
 from langocc.teachers.reducer import Reducer, principal_reducer, train_reducer
 from langocc.teachers.reducer_loss import reducer_loss
 from langocc.teachers.text import load_vocabulary
@@ -36,7 +37,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="rays to fit to, and to judge on")
     options = parser.parse_args()
     teacher, vocabulary = load_teacher(options.teacher), load_vocabulary(options.vocabulary)
-    store = open_store(options.store, teacher=teacher.id)
+    store = open_store(options.store)
+    if not speaks_for(teacher.id, store.record.teacher):
+        raise ConfigError(
+            f"{options.store}: expected features of {teacher.id}, found {store.record.teacher}"
+        )
     if store.record.codec not in ("fp16", "int8") or len(store.scenes()) < 2:
         raise ConfigError(f"{options.store}: expected fp16 or int8 features of two scenes or more")
     *first, last = store.scenes()

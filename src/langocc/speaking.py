@@ -11,6 +11,7 @@ from torch import Tensor
 from langocc.errors import ConfigError
 from langocc.predictor import ClassQueries, Predictor
 from langocc.teachers.load import load_teacher
+from langocc.teachers.names import TEXT_CLIP, speaks_for
 from langocc.teachers.reducer import Reducer
 from langocc.teachers.teacher import Teacher
 from langocc.teachers.text import Vocabulary
@@ -42,12 +43,13 @@ class Speaker:
         return ClassQueries(vectors, vocabulary.class_ids)
 
 
-def speaker_of(predictor: Predictor, teacher: str) -> Speaker:
+def speaker_of(predictor: Predictor, teacher: str, text: str = TEXT_CLIP) -> Speaker:
     """The text side of a model, on the model's device.
 
     Args:
         predictor: The model.
         teacher: Name of its teacher, as for `load_teacher`.
+        text: For a teacher in a checkpoint file: the CLIP that reads its texts.
 
     Raises:
         ConfigError: the model knows colours instead of text, or another teacher taught it.
@@ -58,14 +60,9 @@ def speaker_of(predictor: Predictor, teacher: str) -> Speaker:
             f"{predictor.checkpoint['file']}: expected a model that was taught text, found variant "
             f"{predictor.config.model.variant!r}, which knows colours only"
         )
-    loaded = load_teacher(teacher, device=predictor.device)
+    loaded = load_teacher(teacher, device=predictor.device, text=text)
     taught_by = predictor.facts.get("teacher")
-    # Options of the image tower come after the name and weights of the teacher; text has none.
-    if (
-        taught_by is not None
-        and taught_by != loaded.id
-        and not taught_by.startswith(f"{loaded.id}-")
-    ):
+    if taught_by is not None and not speaks_for(loaded.id, taught_by):
         raise ConfigError(
             f"teacher: {predictor.checkpoint['file']} was taught by {taught_by}, and --teacher "
             f"{teacher} is {loaded.id}; its answers would mean nothing"

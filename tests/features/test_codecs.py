@@ -115,6 +115,8 @@ CODECS = [
 @pytest.mark.parametrize("codec", CODECS)
 def test_no_rays_are_no_bytes(codec):
     assert through_a_file(codec, torch.zeros(0, codec.channels)).shape == (0, codec.channels)
+    read = torch.from_numpy(np.zeros((0, codec.row_bytes), dtype=np.uint8))  # a frame of sky alone
+    assert codec.decode(read).shape == (0, codec.channels)
 
 
 def test_no_features_have_no_bytes():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from clip_kit import tiny_clip
 from torch.nn import functional
 from transformers import CLIPModel
 
-from conftest import tiny_clip
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.load import load_teacher
 from langocc.teachers.maskclip import MaskClip, dense_features

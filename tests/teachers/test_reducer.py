@@ -21,7 +21,7 @@ from langocc.teachers.reducer import (
     separation_loss,
     train_reducer,
 )
-from langocc.teachers.reducer_loss import reducer_loss
+from langocc.teachers.reducer_loss import reducer_loss, rivals_changed
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,37 @@ def test_a_perfect_map_gives_no_nan_and_stops() -> None:
     angle_loss(reducer, opposite).backward()
     assert reducer.U.grad is not None
     assert torch.isfinite(reducer.U.grad).all()
+
+
+@pytest.mark.parametrize("channels", [16, 64, 128, 512])
+@pytest.mark.parametrize("separation", ["none", "cosine", "mse", "margin"])
+def test_any_size_from_16_to_512_stays_finite_and_comes_out_the_same(
+    channels: int, separation: Literal["none", "cosine", "mse", "margin"]
+) -> None:
+    """Also with twice the same prompt, whose angle has no slope."""
+    vectors = prompts(20, 512)
+    vectors[1] = vectors[0]
+    made = []
+    for _ in range(2):
+        reducer = Reducer(512, channels, torch.Generator().manual_seed(0))
+        ids = torch.arange(20) % 5
+        train_reducer(reducer, vectors, ids, steps=40, separation=separation)
+        assert reducer.U.isfinite().all()
+        assert reducer.reduce(vectors).shape == (20, channels)
+        made.append(reducer.U.detach())
+    assert torch.equal(*made)
+
+
+def test_rivals_are_of_other_classes() -> None:
+    """Words at 0, 1, 3 and (1.5, far up), of classes 0, 0, 1 and 2; reduced, up is not seen."""
+    places = torch.tensor([[0.0, 0.0], [0.1, 0.0], [0.3, 0.0], [0.15, 0.9]])
+    words = functional.normalize(torch.cat([torch.ones(4, 1), places], 1), dim=-1)
+    reducer = Reducer(3, 2)
+    with torch.no_grad():
+        reducer.U.copy_(torch.eye(3)[:, :2])
+    # Rivals are of the classes 1, 1, 0, 0, then 2, 2, 2, 0.
+    assert rivals_changed(reducer, words, torch.tensor([0, 0, 1, 2])) == 0.75
+    assert rivals_changed(reducer, words, torch.zeros(4, dtype=torch.long)) == 0
 
 
 def test_training_stops_at_the_31st_change_in_a_row_that_is_next_to_nothing() -> None:

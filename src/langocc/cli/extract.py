@@ -12,6 +12,7 @@ import tyro
 from langocc.cli.prepare import scenes_of
 from langocc.errors import ConfigError
 from langocc.scenes.dataset import Split
+from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from langocc.features.prepare import RunReport
@@ -42,11 +43,14 @@ class Extract:
     alone, which is all that the preset rgb needs."""
     form: Literal["published", "pure", "sclip", "naclip"] = "published"
     """What stands for the attention of the teacher's last block."""
+    quirks: Literal["published", "none"] = "none"
+    """published: exact GELU and LayerNorm eps 1e-6 in a CLIP's image tower, as the published
+    MaskCLIP has them. Part of the teacher's id."""
     image_height: int | None = None
     """Height that images are resized to before the teacher, pixels; default: their own."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the teacher's network; bf16 is several times faster on a GPU. Part of the teacher's id."""
-    text: str = "openai/clip-vit-base-patch16"
+    text: str = TEXT_CLIP
     """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     codec: Literal["fp16", "int8", "pca-int8", "pca-int4"] = "int8"
     """How a feature is stored: 2 bytes a channel, 1 byte a channel, 1 byte a component, or half a
@@ -155,6 +159,7 @@ class Extract:
             self.form,
             device=device,
             dtype=torch.bfloat16 if self.precision == "bf16" else torch.float32,
+            quirks=self.quirks,
             image_height_px=self.image_height,
             text=self.text,
         )

@@ -10,6 +10,7 @@ import tyro
 
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
+from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,8 @@ class Predict:
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
     """Whose text encoder answers: the CLIP that the model was taught with (a name or a folder)."""
+    text: str = TEXT_CLIP
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     templates: bool = True
     """Average each prompt over the 85 prompt templates, as published."""
     points: bool = False
@@ -75,7 +78,7 @@ class Predict:
         dataset = open_dataset(self.root, version=self.version, work=self.work)
         frames = self._frames(dataset)
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
-        speaker = speaker_of(predictor, self.teacher)
+        speaker = speaker_of(predictor, self.teacher, self.text)
         plan = SavePlan(self._level(predictor), self.vocabulary, self.templates, self.points)
         for line in limits(predictor, dataset, frames, self.points):
             console.print(f"note: {line}", markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from langocc.errors import ConfigError
+from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,10 @@ class Reduce:
     """v1, v2, city, or a YAML file of class -> prompts."""
     teacher: str = "city-clip"
     """`city-clip`, a CLIP on the hub, a folder or a checkpoint file."""
+    text: str = TEXT_CLIP
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
+    templates: bool = True
+    """Average each prompt over the 85 templates, as published."""
     channels: int = 128
     """Channels of the small space."""
     method: Literal["trained", "principal", "features"] = "trained"
@@ -43,38 +48,55 @@ class Reduce:
 
     def run(self) -> None:
         """Trains, tells, writes."""
-        import math
-
-        import torch
-
         from langocc.teachers.load import load_teacher
-        from langocc.teachers.reducer import angle_loss, save_reducer
-        from langocc.teachers.reducer_loss import reducer_loss
+        from langocc.teachers.reducer import save_reducer
         from langocc.teachers.text import load_vocabulary
 
         self._check()
         vocabulary = load_vocabulary(self.vocabulary)
-        teacher = load_teacher(self.teacher)
+        teacher = load_teacher(self.teacher, text=self.text)
         if self.channels > teacher.channels:
             raise ConfigError(f"channels {self.channels}: the teacher has {teacher.channels}")
-        vectors, ids = teacher.text(vocabulary.prompts), vocabulary.class_of_prompt()
+        vectors = teacher.text(vocabulary.prompts, templates=self.templates)
+        ids = vocabulary.class_of_prompt()
         features = self._features(teacher.id)
         reducer, told = self._made(vectors, ids, features)
-        with torch.no_grad():
-            angle_deg = math.degrees(float(angle_loss(reducer, vectors)))
         facts = {"teacher": teacher.id, "vocabulary": vocabulary.name, "method": self.method}
-        save_reducer(reducer, self.out, **facts)
+        save_reducer(reducer, self.out, **facts, templates=str(self.templates).lower())
         print(
             f"{teacher.channels} -> {self.channels} channels for {vocabulary.name} ({teacher.id}): "
-            f"{told}; prompts come back within {angle_deg:.1f} degrees"
+            f"{told}"
         )
-        if features is not None:
-            loss = reducer_loss(reducer, vectors, ids, features)
-            print(
-                f"prompts come back with a cosine of {loss.cosine:.4f}; {loss.changed:.2%} of "
-                f"{len(features):,} rays answer with another class"
-            )
+        self._tell(reducer, vectors, ids, features)
         print(f"written: {self.out}")
+
+    def _tell(
+        self, reducer: "Reducer", vectors: "Tensor", ids: "Tensor", features: "Tensor | None"
+    ) -> None:
+        """Says what the reducer keeps of the prompts and of the ranking of their classes."""
+        import math
+
+        import torch
+
+        from langocc.teachers.reducer import angle_loss
+        from langocc.teachers.reducer_loss import reducer_loss, rivals_changed
+
+        with torch.no_grad():
+            angle_deg = math.degrees(float(angle_loss(reducer, vectors)))
+            cosine = float((reducer.reconstruct(reducer.reduce(vectors)) * vectors).sum(-1).mean())
+        print(
+            f"prompts come back with a cosine of {cosine:.4f} (a mean angle of {angle_deg:.1f} "
+            f"degrees); {rivals_changed(reducer, vectors, ids):.1%} of them have a nearest rival "
+            "of another class than before"
+        )
+        if features is None:
+            print("name --store to see how many rays would answer with another class")
+            return
+        loss = reducer_loss(reducer, vectors, ids, features)
+        print(
+            f"{loss.changed:.2%} of {len(features):,} rays answer with another class; of a "
+            f"prompt's best 1 % of rays {loss.answer_kept:.1%} are still its best"
+        )
 
     def _check(self) -> None:
         if self.channels < 1 or self.steps < 0 or self.rows < 1:
@@ -86,10 +108,20 @@ class Reduce:
     def _features(self, teacher: str) -> "Tensor | None":
         from langocc.features.inspection import sample_features
         from langocc.features.store import open_store
+        from langocc.teachers.names import speaks_for
 
         if self.store is None:
             return None
-        return sample_features(open_store(self.store, teacher=teacher), self.rows)
+        store = open_store(self.store)
+        if not speaks_for(teacher, store.record.teacher):
+            raise ConfigError(
+                f"{self.store}: expected features of the teacher {teacher!r}, found "
+                f"{store.record.teacher!r} with {store.record.channels} channels"
+            )
+        features = sample_features(store, self.rows)
+        if len(features) == 0:
+            raise ConfigError(f"{self.store}: expected rays that see something, found none")
+        return features
 
     def _made(
         self, vectors: "Tensor", class_ids: "Tensor", features: "Tensor | None"

@@ -10,6 +10,7 @@ import tyro
 
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
+from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from langocc.view.live import Source
@@ -37,6 +38,8 @@ class View:
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
     """Whose text encoder answers: the CLIP that the model was taught with (a name or a folder)."""
+    text: str = TEXT_CLIP
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0 lets other machines in, without any password."""
     port: int = 8080
@@ -89,6 +92,6 @@ class View:
         if not frames:
             raise DataError(f"{self.root}: no frames in split {self.split!r}; name another --split")
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
-        speaker = speaker_of(predictor, self.teacher)
+        speaker = speaker_of(predictor, self.teacher, self.text)
         classes = speaker.classes(load_vocabulary(self.vocabulary))
         return Source(predictor, speaker, classes, dataset, frames[: self.frames])

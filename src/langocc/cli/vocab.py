@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from langocc.teachers.names import TEXT_CLIP
+
 
 @dataclass(frozen=True)
 class Vocab:
@@ -16,6 +18,8 @@ class Vocab:
     """v1, v2, city, or a YAML file of class -> prompts."""
     teacher: str = "city-clip"
     """`city-clip`, a CLIP on the hub, a folder or a checkpoint file."""
+    text: str = TEXT_CLIP
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     query: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A text whose nearest prompts are shown; may be given again."""
     neighbours: int = 5
@@ -37,7 +41,7 @@ class Vocab:
         from langocc.teachers.text import load_vocabulary
 
         vocabulary = load_vocabulary(self.vocabulary)
-        teacher = load_teacher(self.teacher)
+        teacher = load_teacher(self.teacher, text=self.text)
         embedded = embed_vocabulary(teacher, vocabulary, templates=self.templates)
         console = Console()
         count, classes = len(vocabulary.prompts), len(set(vocabulary.class_ids))

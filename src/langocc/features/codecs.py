@@ -46,6 +46,8 @@ class Fp16:
 
     def decode(self, codes: UInt8[Tensor, "ray byte"]) -> Float[Tensor, "ray channel"]:
         """Exact."""
+        if len(codes) == 0:  # torch cannot reinterpret an empty array of NumPy's
+            return torch.zeros(0, self.channels, device=codes.device)
         return codes.contiguous().view(torch.float16).float()
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.checkpoint import digest_of, read_state
+from langocc.teachers.names import TEXT_CLIP
 from langocc.teachers.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def load_teacher(
     dtype: torch.dtype = torch.float32,
     quirks: Literal["published", "none"] = "none",
     image_height_px: int | None = None,
-    text: str = "openai/clip-vit-base-patch16",
+    text: str = TEXT_CLIP,
 ) -> Teacher:
     """A frozen teacher, ready to use.
 

@@ -30,6 +30,25 @@ class ReducerLoss:
 
 
 @torch.no_grad()
+def rivals_changed(
+    reducer: Reducer,
+    words: Float[Tensor, "word channel"],
+    class_ids: Int64[Tensor, " word"],
+) -> float:
+    """Share of words whose nearest rival, a word of another class, is of a different class reduced.
+
+    What can be said of the ranking of classes without any features. 0 where all are one class.
+    """
+    is_own = class_ids[:, None] == class_ids
+    small = reducer.reduce(words)
+    nearest = [
+        class_ids[(vectors @ vectors.T).masked_fill(is_own, -torch.inf).argmax(1)]
+        for vectors in (words, small)
+    ]
+    return float((nearest[0] != nearest[1]).float().mean())
+
+
+@torch.no_grad()
 def reducer_loss(
     reducer: Reducer,
     words: Float[Tensor, "word channel"],
