@@ -121,6 +121,14 @@ def test_a_dry_run_tells_and_writes_nothing(small_city, work, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_store_of_another_width_than_the_network_is_refused(small_city, work, tmp_path, capsys):
+    line = ["train", str(small_city), "--work", str(work), "--run", str(tmp_path / "run"), *QUICK]
+    assert cli.run([*line, "--model.head.embedding-channels", "768"]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "expected features of 768 channels, found 512, by the teacher 'city-clip-" in told
+
+
+@pytest.mark.slow
 def test_the_board_holds_scalars_validation_and_pictures(small_city, work, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -186,7 +186,7 @@ class TestStore:
         create_store(tmp_path, RECORD)
         with pytest.raises(DataError, match="'other', found 'teacher-1'"):
             open_store(tmp_path, teacher="other")
-        with pytest.raises(DataError, match="expected 512 channels, found 6"):
+        with pytest.raises(DataError, match="expected features of 512 channels, found 6"):
             open_store(tmp_path, channels=512)
 
     def test_a_shard_of_another_store_is_refused(self, tmp_path):

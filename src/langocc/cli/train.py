@@ -119,6 +119,9 @@ class Train:
             console.print(f"{self.run_folder} is trained: {training.steps} steps")
             return
         console.print(summary_line(training), highlight=False)
+        if training.initialised is not None and not training.step:
+            what = f"{self.config.initial_weights}: {training.initialised.summary()}"
+            console.print(what, highlight=False, markup=False)
         fit_with_progress(training, console, *([] if board is None else [board.watch]))
         console.print(f"checkpoint: {training.run.checkpoint_path(training.steps)}")
 
@@ -127,7 +130,11 @@ class Train:
         from langocc.scenes.opening import open_dataset
 
         dataset = open_dataset(self.root, work=self.work)
-        return dataset, open_store(self.store or only_store(dataset.folders.work))
+        head = self.config.model.head
+        channels = head.reduced_from or head.embedding_channels
+        wanted = channels if self.config.sample.features else None
+        store = open_store(self.store or only_store(dataset.folders.work), channels=wanted)
+        return dataset, store
 
     def _training(
         self, data: "tuple[NuScenes, FeatureStore]", processes: "Processes"

@@ -128,7 +128,10 @@ def open_store(
             f"{folder}: expected features of the teacher {teacher!r}, found {record.teacher!r}"
         )
     if channels is not None and record.channels != channels:
-        raise DataError(f"{folder}: expected {channels} channels, found {record.channels}")
+        raise DataError(
+            f"{folder}: expected features of {channels} channels, found {record.channels}, by the "
+            f"teacher {record.teacher!r}"
+        )
     return FeatureStore(folder, record)
 
 

@@ -13,7 +13,11 @@ from torch import Tensor
 
 from langocc.errors import DataError
 from langocc.interop.checkpoints import read_state_dict
-from langocc.interop.checkpoints_published import published_name, require_same
+from langocc.interop.checkpoints_published import (
+    LISTED_DIFFERENCES,
+    published_name,
+    require_same,
+)
 from langocc.model.langocc import LangOcc
 
 _DETECTOR_PARTS = ("backbone.", "neck.", "depth_net.")
@@ -51,6 +55,11 @@ class Initialised:
     taken: tuple[str, ...]
     kept: tuple[str, ...]
     unused: tuple[str, ...]
+
+    def summary(self) -> str:
+        """What was taken, what was not, and what starts as without a file; ten names of each."""
+        parts = (("taken", self.taken), ("not used", self.unused), ("not in it", self.kept))
+        return "; ".join(f"{what}: {_named(names)}" for what, names in parts)
 
 
 def initialise_from_resnet(model: LangOcc, path: Path) -> Initialised:
@@ -96,6 +105,13 @@ def initialise_from_detector(model: LangOcc, path: Path) -> Initialised:
     _set(model, taken)
     used = {names[name] for name in taken}
     return _account(model, set(taken), tuple(name for name in file if name not in used))
+
+
+def _named(names: tuple[str, ...]) -> str:
+    """How many, by their first names where they are many."""
+    listed = ", ".join(names[:LISTED_DIFFERENCES])
+    more = ", ..." if len(names) > LISTED_DIFFERENCES else ""
+    return f"{len(names)} ({listed}{more})" if names else "none"
 
 
 def _torchvision_name(name: str) -> str:
