@@ -280,3 +280,15 @@ def test_the_default_work_folder_may_be_read_only(
     assert "index not kept (Read-only file system); name a folder with --work" in caplog.text
     with pytest.raises(OSError, match="Read-only file system"):
         load(root, work=root / "elsewhere")
+
+
+def test_a_root_that_nobody_may_write_into_stays_as_it_is(
+    root: Path, caplog: pytest.LogCaptureFixture
+):
+    root.chmod(0o555)  # the superuser could write all the same
+    try:
+        assert tokens(root) == ALL
+        assert not (root / "langocc").exists()
+    finally:
+        root.chmod(0o755)
+    assert "index not kept" in caplog.text

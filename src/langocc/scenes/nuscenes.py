@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nuScenes v1.0 as a `Dataset`: frames made on demand from the key-frame index."""
 
+import errno
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -126,12 +127,19 @@ def load_index(folders: DataRoot, version: str) -> KeyFrameIndex:
         return index
     index = build_index(tables)
     try:
+        if folders.work_is_default and _is_sealed(folders):
+            raise PermissionError(errno.EACCES, "nobody may write into the data root")
         write_index(path, state, index)
     except OSError as error:
         if not folders.work_is_default:
             raise
         _log.warning("%s: index not kept (%s); name a folder with --work", path, error.strerror)
     return index
+
+
+def _is_sealed(folders: DataRoot) -> bool:
+    """Whether nobody may write into the data root; the superuser could, but is not meant to."""
+    return not folders.work.exists() and not folders.root.stat().st_mode & 0o222
 
 
 def _choose_version(folders: DataRoot, version: str | None) -> str:
