@@ -8,14 +8,17 @@ from langocc.render import kernels
 
 TABLES = {
     **dict.fromkeys(["rows", "seen", "d_seen", "d_rows", "product", "scaled"], "*bf16"),
-    **dict.fromkeys(["cells", "voxel", "runs", "touched", "row_of_voxel", "row"], "*i32"),
+    **dict.fromkeys(["cells", "voxel", "runs", "row_of_voxel"], "*i32"),
     **dict.fromkeys(["visits", "cursor", "ray_of", "begin"], "*i32"),
+    "touched": "*i64",
+    "index": "*i64",
     **dict.fromkeys(["rays", "count", "X", "Y", "Z"], "i32"),
     **dict.fromkeys(["near", "far", "lx", "ly", "lz", "sx", "sy", "sz"], "fp32"),
 }
 CONSTANTS = {
     "PROPOSALS": 50,
     "SAMPLES": 100,
+    "TAKES": True,
     "PROPOSAL_BLOCK": 64,
     "SAMPLE_BLOCK": 128,
     "SLOTS": 800,

@@ -1,12 +1,13 @@
 """Frugal heads give the gradients that keeping everything would give."""
 
+import os
 from functools import partial
 
 import pytest
 import torch
 from render_kit import random_head
 
-from langocc.render import pointwise
+from langocc.render import moved_rows, pointwise
 from langocc.render.rows import unit_rows
 
 
@@ -76,3 +77,22 @@ def test_no_rows():
     assert out.shape == (0, 12)
     out.sum().backward()
     assert not table.grad.any()
+
+
+@pytest.mark.parametrize("by", ["torch", "triton"])
+def test_rows_taken_and_put_back(by, monkeypatch):
+    """Exactly; rows that are not named stay. Without a GPU, Triton interprets."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if by == "triton":
+        pytest.importorskip("triton", reason="Triton is not installed")
+        if device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+            pytest.skip("Triton was told not to interpret, and there is no GPU")
+    monkeypatch.setattr(moved_rows, "_runs_triton", lambda _: by == "triton")
+    table = torch.randn(9, 6, generator=torch.Generator().manual_seed(0)).to(device)
+    index = torch.tensor([7, 0, 4], device=device)
+    assert torch.equal(moved_rows.taken(table, index), table[index])
+    expected = table.clone()
+    expected[index] = -1.0
+    moved_rows.put(table, index, torch.full((3, 6), -1.0, device=device))
+    assert torch.equal(table, expected)
+    assert moved_rows.taken(table, index[:0]).shape == (0, 6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy_street import CONFIG, losses_of, new_training
 
-from langocc.train.precision import chosen_precision, computing, set_matmul_precision
+from langocc.train.precision import chosen_precision, computing, set_up_arithmetic
 
 
 def test_bf16_learns_as_float32_does(tmp_path):
@@ -41,7 +41,7 @@ def test_auto_is_exact_on_a_processor():
 def test_rounding_of_float32_products(precision, rounds):
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
-        set_matmul_precision(precision)
+        set_up_arithmetic(precision)
         assert torch.backends.cudnn.allow_tf32 == rounds
         assert (torch.get_float32_matmul_precision() == "highest") != rounds
         with computing(precision, torch.device("cpu")):

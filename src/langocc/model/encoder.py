@@ -6,11 +6,31 @@ Volumes are [batch, channel, x, y, z], stored channels last: a voxel's features 
 Source: method.md sections 2.5 to 2.7.
 """
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 
 from langocc.model.config import EncoderConfig
+
+
+class VolumeNorm(nn.BatchNorm3d):
+    """Batch norm of volumes.
+
+    On a GPU, torch's kernels for the channels-last layout take images only. There a volume is given
+    to them as an image of x rows and y * z columns, which it is in memory.
+    """
+
+    def forward(self, input: Float[Tensor, "batch _ x y z"]) -> Float[Tensor, "batch _ x y z"]:
+        """`input`, normalised."""
+        if not input.is_cuda:
+            return super().forward(input)
+        return super().forward(input.flatten(3)).unflatten(3, input.shape[3:])
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Both shapes are fine."""
 
 
 class ResidualBlock3d(nn.Module):
@@ -20,14 +40,14 @@ class ResidualBlock3d(nn.Module):
         """`projects`: the shortcut is a 3x3x3 convolution with norm instead of the identity."""
         super().__init__()
         self.conv1 = nn.Conv3d(in_channels, channels, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm3d(channels)
+        self.norm1 = VolumeNorm(channels)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm3d(channels)
+        self.norm2 = VolumeNorm(channels)
         self.shortcut: nn.Module = nn.Identity()
         if projects:
             self.shortcut = nn.Sequential(
                 nn.Conv3d(in_channels, channels, 3, stride, padding=1, bias=False),
-                nn.BatchNorm3d(channels),
+                VolumeNorm(channels),
             )
 
     def forward(self, x: Float[Tensor, "batch _ _ _ _"]) -> Float[Tensor, "batch _ _ _ _"]:
@@ -77,7 +97,7 @@ class Pyramid3d(nn.Module):
         super().__init__()
         self.level_channels = level_channels
         self.merge = nn.Conv3d(sum(level_channels), out_channels, 1, bias=False)
-        self.norm = nn.BatchNorm3d(out_channels)
+        self.norm = VolumeNorm(out_channels)
 
     def forward(
         self, levels: list[Float[Tensor, "batch _ _ _ _"]]
@@ -86,12 +106,7 @@ class Pyramid3d(nn.Module):
         kernels = self.merge.weight.flatten(1).split(self.level_channels, dim=1)
         merged = _project(levels[0], kernels[0])
         for level, kernel in zip(levels[1:], kernels[1:], strict=True):
-            merged = merged + interpolate(
-                _project(level, kernel),
-                size=merged.shape[2:],
-                mode="trilinear",
-                align_corners=True,
-            )
+            merged = merged + upsampled(_project(level, kernel), merged.shape[2:])
         return self.norm(merged).relu_()
 
 
@@ -100,3 +115,27 @@ def _project(
 ) -> Float[Tensor, "batch channel x y z"]:
     """A 1x1x1 convolution, as the matrix product it is: that keeps channels last."""
     return linear(volume.movedim(1, -1), kernel).movedim(-1, 1)
+
+
+def upsampled(
+    volume: Float[Tensor, "batch channel _ _ _"], size: Sequence[int]
+) -> Float[Tensor, "batch channel x y z"]:
+    """As trilinear `interpolate` with aligned corners, an axis at a time, each a matrix product.
+
+    torch's kernel reorders a volume that is stored channels last, and back.
+    """
+    rows = volume.movedim(1, -1).contiguous()
+    for axis in (3, 2, 1):  # the fastest in memory first: it is done while the volume is small
+        weights = _interpolation(rows.shape[axis], size[axis - 1], rows)
+        slices = rows.flatten(axis + 1).flatten(0, axis - 1)
+        along = torch.bmm(weights.expand(slices.shape[0], -1, -1), slices)
+        rows = along.view(*rows.shape[:axis], -1, *rows.shape[axis + 1 :])
+    return rows.movedim(-1, 1)
+
+
+def _interpolation(count: int, size: int, like: Tensor) -> Float[Tensor, "size count"]:
+    """What each of `size` places takes from each of `count`: linear interpolation of unit steps."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    steps = torch.eye(count, dtype=dtype, device=like.device)[None]
+    weights = interpolate(steps, size=size, mode="linear", align_corners=True)
+    return weights[0].T.to(like.dtype)

@@ -55,16 +55,16 @@ def render_fused(
     )
     if volume.head is None or volume.variant != "language":
         return seen
-    touched, numbered = number_rows(sparse)
+    numbered = number_rows(sparse)
     head = volume.head
     (rows,) = apply_frugally(
         lambda part: (head.hidden(part),),
         volume.features.flatten(0, 3),
         head.parameters(),
-        touched,
+        numbered.touched,
         skips_zeros=False,  # what rays touch has a gradient
     )
     with torch.autocast(rows.device.type, enabled=False):
-        composited = composite(rows, head.last, sparse.share, numbered)
+        composited = composite(rows, head.last, sparse, numbered)
     features = features_of_rays(*composited, head.last)
     return replace(seen, features=features.unflatten(0, (batch, rays)))

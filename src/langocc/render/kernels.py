@@ -158,13 +158,13 @@ def place_kernel(
 @no_type_check
 def weigh_kernel(
     density, origins, directions, centres, cells,
-    sigma, weights, share, voxel, runs, touched,
+    sigma, weights, share, voxel, runs, visits,
     rays, near, far, lx, ly, lz, sx, sy, sz, X, Y, Z,
     SAMPLES: tl.constexpr, SAMPLE_BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Densities and weights of a ray's samples, and its row of the sparse matrix.
 
-    `share` and `touched` must come filled with zeros.
+    `share` and `visits`, how many rays name a voxel, must come filled with zeros.
     """
     ray = tl.program_id(0).to(tl.int64)
     scene = (ray // rays) * X * Y * Z
@@ -187,7 +187,7 @@ def weigh_kernel(
     starts = start[:, None] & (slot >= 0)
     tl.atomic_add(share + slot, weight[:, None] * part, mask=on_grid[:, None] & inside)
     tl.store(voxel + slot, tl.where(inside, scene + index, -1), mask=starts)
-    tl.store(touched + scene + index, 1, mask=starts & inside)
+    tl.atomic_add(visits + scene + index, 1, mask=starts & inside)
 
 
 @triton.jit
@@ -223,24 +223,8 @@ def weigh_backward_kernel(
 
 @triton.jit
 @no_type_check
-def number_kernel(
-    voxel, runs, row_of_voxel, row, visits,
-    SLOTS: tl.constexpr, SLOT_BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Row of each visited voxel (-1: outside), and how many visits each row gets."""
-    ray = tl.program_id(0).to(tl.int64)
-    slot = tl.arange(0, SLOT_BLOCK)
-    mask = slot < tl.load(runs + ray) * 8
-    index = tl.load(voxel + ray * SLOTS + slot, mask=mask, other=-1)
-    found = tl.load(row_of_voxel + index, mask=mask & (index >= 0), other=-1)
-    tl.store(row + ray * SLOTS + slot, found, mask=mask)
-    tl.atomic_add(visits + found, 1, mask=mask & (found >= 0))
-
-
-@triton.jit
-@no_type_check
 def composite_kernel(
-    rows, inverse, row, share, runs, seen, seen_inverse,
+    rows, inverse, row_of_voxel, voxel, share, runs, seen, seen_inverse,
     CHANNELS: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Sums of share * inverse * row and of share * inverse over a ray's visits."""
@@ -252,8 +236,9 @@ def composite_kernel(
     total_inverse = tl.zeros((BLOCK,), tl.float32)
     for first in range(0, slots, BLOCK):
         slot = first + within
-        index = tl.load(row + ray * SLOTS + slot, mask=slot < slots, other=-1)
-        mask = index >= 0
+        found = tl.load(voxel + ray * SLOTS + slot, mask=slot < slots, other=-1)
+        mask = found >= 0
+        index = tl.load(row_of_voxel + found, mask=mask, other=0)
         part = tl.load(share + ray * SLOTS + slot, mask=mask, other=0.0)
         part *= tl.load(inverse + index, mask=mask, other=0.0)
         at = index.to(tl.int64)[:, None] * CHANNELS + channel[None, :]
@@ -268,7 +253,7 @@ def composite_kernel(
 @triton.jit
 @no_type_check
 def share_backward_kernel(
-    rows, inverse, row, runs, d_seen, d_seen_inverse, d_share,
+    rows, inverse, row_of_voxel, voxel, runs, d_seen, d_seen_inverse, d_share,
     CHANNELS: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the shares: the ray's gradient on every row that it visits."""
@@ -281,26 +266,27 @@ def share_backward_kernel(
     gradient_inverse = tl.load(d_seen_inverse + ray)
     for first in range(0, slots, BLOCK):
         slot = first + within
-        index = tl.load(row + ray * SLOTS + slot, mask=slot < slots, other=-1)
-        mask = index >= 0
+        found = tl.load(voxel + ray * SLOTS + slot, mask=slot < slots, other=-1)
+        mask = found >= 0
+        index = tl.load(row_of_voxel + found, mask=mask, other=0)
         at = index.to(tl.int64)[:, None] * CHANNELS + channel[None, :]
         tile = tl.load(rows + at, mask=mask[:, None] & (channel < CHANNELS)[None, :], other=0.0)
-        found = tl.sum(tile.to(tl.float32) * gradient[None, :], axis=1) + gradient_inverse
-        found *= tl.load(inverse + index, mask=mask, other=0.0)
-        tl.store(d_share + ray * SLOTS + slot, found, mask=slot < slots)
+        gain = tl.sum(tile.to(tl.float32) * gradient[None, :], axis=1) + gradient_inverse
+        gain *= tl.load(inverse + index, mask=mask, other=0.0)
+        tl.store(d_share + ray * SLOTS + slot, gain, mask=slot < slots)
 
 
 @triton.jit
 @no_type_check
 def transpose_kernel(
-    row, share, runs, cursor, ray_of, share_of,
+    voxel, share, runs, cursor, ray_of, share_of,
     SLOTS: tl.constexpr, SLOT_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Files a ray's visits under the rows they visit: the second pass of a counting sort."""
+    """Files a ray's visits under the voxels they name: the second pass of a counting sort."""
     ray = tl.program_id(0).to(tl.int64)
     slot = tl.arange(0, SLOT_BLOCK)
     in_use = slot < tl.load(runs + ray) * 8
-    index = tl.load(row + ray * SLOTS + slot, mask=in_use, other=-1)
+    index = tl.load(voxel + ray * SLOTS + slot, mask=in_use, other=-1)
     mask = index >= 0
     part = tl.load(share + ray * SLOTS + slot, mask=mask, other=0.0)
     place = tl.atomic_add(cursor + index, 1, mask=mask)
@@ -311,7 +297,7 @@ def transpose_kernel(
 @triton.jit
 @no_type_check
 def rows_backward_kernel(
-    ray_of, share_of, begin, visits, rows, product, cross, inverse, d_seen, d_seen_inverse,
+    ray_of, share_of, touched, begin, visits, rows, product, cross, inverse, d_seen, d_seen_inverse,
     d_rows, scaled, d_norm,
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -323,8 +309,9 @@ def rows_backward_kernel(
     row = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, CHANNEL_BLOCK)
     within = tl.arange(0, BLOCK)
-    first = tl.load(begin + row)
-    count = tl.load(visits + row)
+    voxel = tl.load(touched + row)
+    first = tl.load(begin + voxel)
+    count = tl.load(visits + voxel)
     total = tl.zeros((BLOCK, CHANNEL_BLOCK), tl.float32)
     total_inverse = tl.zeros((BLOCK,), tl.float32)
     for step in range(0, count, BLOCK):
@@ -368,3 +355,22 @@ def norms_kernel(
     there += 2 * tl.load(cross + channel, mask=channel < CHANNELS, other=0.0)[None, :]
     norm = tl.sum(here * there, axis=1) + tl.load(square)
     tl.store(inverse + row, 1 / tl.sqrt(tl.maximum(norm, 1e-24)), mask=row < count)
+
+
+@triton.jit
+@no_type_check
+def move_rows_kernel(
+    packed, index, table, count,
+    CHANNELS: tl.constexpr, TAKES: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Takes `packed` from rows `index` of a table, or puts it there."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.arange(0, CHANNEL_BLOCK)
+    there = tl.load(index + row, mask=row < count, other=0)
+    mask = (row < count)[:, None] & (channel < CHANNELS)[None, :]
+    in_table = table + there[:, None] * CHANNELS + channel[None, :]
+    in_packed = packed + row[:, None] * CHANNELS + channel[None, :]
+    if TAKES:
+        tl.store(in_packed, tl.load(in_table, mask=mask), mask=mask)
+    else:
+        tl.store(in_table, tl.load(in_packed, mask=mask), mask=mask)

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from langocc.render.moved_rows import put, taken
+
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 Pointwise = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -44,7 +46,7 @@ class _Frugal(torch.autograd.Function):
         ctx.save_for_backward(features, index, *parameters)
         parts = features.split(chunk_rows) if index is None else index.split(chunk_rows)
         with torch.autocast(device, **ctx.autocast):
-            chunks = [function(p if index is None else features[p]) for p in parts]
+            chunks = [function(p if index is None else taken(features, p)) for p in parts]
         if len(chunks) == 1:
             return chunks[0]
         return tuple(torch.cat(column) for column in zip(*chunks, strict=True))
@@ -58,7 +60,8 @@ class _Frugal(torch.autograd.Function):
         to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
         for part in _parts_with_gradient(gradients, ctx.skips_zeros, chunk_rows):
             at = part if index is None else index[part]
-            rows = features[at].detach().requires_grad_()
+            rows = features[at] if isinstance(at, slice) else taken(features, at)
+            rows = rows.detach().requires_grad_()
             with torch.enable_grad(), torch.autocast(ctx.device, **ctx.autocast):
                 outputs = ctx.function(rows)
             to_rows, *found = torch.autograd.grad(
@@ -71,7 +74,7 @@ class _Frugal(torch.autograd.Function):
                 if isinstance(at, slice):
                     to_features[at] = to_rows
                 else:
-                    to_features.index_copy_(0, at, to_rows)
+                    put(to_features, at, to_rows)
             for total, share in zip(to_parameters, found, strict=True):
                 if share is not None:
                     total += share

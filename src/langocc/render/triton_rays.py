@@ -17,7 +17,7 @@ from langocc.render.lookup import Box
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
 PLACE = {"num_warps": 1}
-WEIGH = {"num_warps": 4}
+WEIGH = {"num_warps": 8}
 WEIGH_BACKWARD = {"num_warps": 4}
 """Warps that work on a ray, by kernel: the fastest on an H200 (docs/performance.md)."""
 
@@ -62,13 +62,13 @@ class SparseRays:
         share: Weight of a voxel in a ray; differentiable.
         voxel: Flat voxel index over [batch, x, y, z], -1 outside the grid.
         runs: Runs of each ray.
-        touched: 1 for every voxel that a ray names.
+        visits: How many runs name each voxel.
     """
 
     share: Float[Tensor, "ray slot"]
     voxel: Int[Tensor, "ray slot"]
     runs: Int[Tensor, " ray"]
-    touched: Int[Tensor, " voxel"]
+    visits: Int[Tensor, " voxel"]
 
 
 @torch.no_grad()
@@ -106,17 +106,17 @@ class _Weigh(torch.autograd.Function):
         share = density.new_zeros(rays, samples * 8)
         voxel = torch.empty(rays, samples * 8, dtype=torch.int32, device=device)
         runs = torch.empty(rays, dtype=torch.int32, device=device)
-        touched = torch.zeros(density.numel(), dtype=torch.int32, device=device)
+        visits = torch.zeros(density.numel(), dtype=torch.int32, device=device)
         if rays:
             kernels.weigh_kernel[(rays,)](
                 density.contiguous(), space.origins, space.directions, centres, cells,
-                sigma, weights, share, voxel, runs, touched, *space.arguments,
+                sigma, weights, share, voxel, runs, visits, *space.arguments,
                 SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH,
             )  # fmt: skip
         ctx.space, ctx.shape = space, density.shape
         ctx.save_for_backward(sigma, centres, cells)
-        ctx.mark_non_differentiable(sigma, voxel, runs, touched)
-        return weights, share, sigma, voxel, runs, touched
+        ctx.mark_non_differentiable(sigma, voxel, runs, visits)
+        return weights, share, sigma, voxel, runs, visits
 
     @staticmethod
     @once_differentiable
@@ -147,5 +147,5 @@ def weigh(
     Weights and shares are differentiable in the density. Equal to `compositing.ray_weights` of
     looked-up densities, and to `visits.merge_visits`.
     """
-    weights, share, sigma, voxel, runs, touched = _Weigh.apply(density, space, centres_m, cells)  # type: ignore[misc]
-    return weights, sigma, SparseRays(share, voxel, runs, touched)
+    weights, share, sigma, voxel, runs, visits = _Weigh.apply(density, space, centres_m, cells)  # type: ignore[misc]
+    return weights, sigma, SparseRays(share, voxel, runs, visits)

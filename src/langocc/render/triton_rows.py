@@ -19,47 +19,40 @@ COMPOSITE = {"BLOCK": 2, "num_warps": 1}
 SHARES = {"BLOCK": 8, "num_warps": 1}
 ROWS = {"BLOCK": 2, "num_warps": 1}
 NORMS = {"BLOCK": 8, "num_warps": 4}
-NUMBER = {"num_warps": 4}
 TRANSPOSE = {"num_warps": 4}
 """Rows that a program of each kernel works on at once, and its warps: the fastest on an H200. A
 tile is held by one warp, so that its sums need no shared memory (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
-class NumberedRays:
-    """The sparse matrix with rows of touched voxels instead of voxels.
+class Rows:
+    """Touched voxels numbered as rows, and where the visits of each lie when filed by voxel.
 
     Attributes:
-        row: Row of each slot in use, -1 outside the grid.
-        runs: Runs of each ray; it uses its first 8 * runs slots.
-        visits: How often each row is visited.
-        total: No fewer than all visits together.
+        touched: Voxel of each row, ascending.
+        row_of_voxel: Row of each touched voxel.
+        begin: First visit of each voxel.
+        total: Visits of all voxels together.
     """
 
-    row: Int[Tensor, "ray slot"]
-    runs: Int[Tensor, " ray"]
-    visits: Int[Tensor, " row"]
+    touched: Int[Tensor, " row"]
+    row_of_voxel: Int[Tensor, " voxel"]
+    begin: Int[Tensor, " voxel"]
     total: int
 
 
 @torch.no_grad()
-def number_rows(rays: SparseRays) -> tuple[Int[Tensor, " row"], NumberedRays]:
-    """Touched voxels, ascending, and the sparse matrix over them. Waits once for the device."""
-    row_of_voxel = rays.touched.cumsum(0, dtype=torch.int32) - 1
-    rows, runs = torch.stack([rays.touched.sum(), rays.runs.sum()]).tolist()
-    voxels, row = row_of_voxel.shape[0], torch.empty_like(rays.voxel)
+def number_rows(rays: SparseRays) -> Rows:
+    """Rows of the voxels that rays name. Waits once for the device."""
+    visits = rays.visits
+    is_touched, end = visits > 0, visits.cumsum(0, dtype=torch.int32)
+    row_of_voxel = is_touched.cumsum(0, dtype=torch.int32) - 1
+    last, total = torch.stack([row_of_voxel[-1], end[-1]]).tolist()
     # Every voxel writes its index to its row; those that have none write behind the last row.
-    place = torch.where(rays.touched > 0, row_of_voxel, rows).long()
-    index = torch.arange(voxels, device=row.device)
-    touched = index.new_empty(rows + 1).scatter_(0, place, index)[:rows]
-    visits = torch.zeros(rows, dtype=torch.int32, device=row.device)
-    count, slots = row.shape
-    if count:
-        kernels.number_kernel[(count,)](
-            rays.voxel, rays.runs, row_of_voxel, row, visits,
-            SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots), **NUMBER,
-        )  # fmt: skip
-    return touched, NumberedRays(row, rays.runs, visits, 8 * runs)
+    place = torch.where(is_touched, row_of_voxel, last + 1).long()
+    index = torch.arange(len(visits), device=visits.device)
+    touched = index.new_empty(last + 2).scatter_(0, place, index)[:-1]
+    return Rows(touched, row_of_voxel, end - visits, total)
 
 
 class _Composite(torch.autograd.Function):
@@ -71,7 +64,8 @@ class _Composite(torch.autograd.Function):
         gram: Tensor,
         cross: Tensor,
         square: Tensor,
-        numbered: NumberedRays,
+        sparse: SparseRays,
+        numbered: Rows,
     ) -> tuple[Tensor, Tensor]:
         (rays, slots), (count, channels) = share.shape, rows.shape
         inverse = share.new_empty(count)
@@ -83,10 +77,11 @@ class _Composite(torch.autograd.Function):
             )
         if rays:
             kernels.composite_kernel[(rays,)](
-                rows, inverse, numbered.row, share, numbered.runs, seen, seen_inverse,
+                rows, inverse, numbered.row_of_voxel, sparse.voxel, share, sparse.runs,
+                seen, seen_inverse,
                 SLOTS=slots, **blocks, **COMPOSITE,
             )  # fmt: skip
-        ctx.numbered, ctx.blocks = numbered, blocks
+        ctx.sparse, ctx.numbered, ctx.blocks = sparse, numbered, blocks
         ctx.save_for_backward(rows, share, inverse, gram, cross)
         return seen, seen_inverse
 
@@ -97,43 +92,45 @@ class _Composite(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         rows, share, inverse, gram, cross = ctx.saved_tensors
         d_seen, d_seen_inverse = d_seen.contiguous(), d_seen_inverse.contiguous()
-        numbered, blocks, (rays, slots) = ctx.numbered, ctx.blocks, share.shape
+        sparse, numbered, blocks = ctx.sparse, ctx.numbered, ctx.blocks
+        rays, slots = share.shape
         d_share = torch.empty_like(share)  # nobody reads the slots that no run uses
         if rays:
             kernels.share_backward_kernel[(rays,)](
-                rows, inverse, numbered.row, numbered.runs, d_seen, d_seen_inverse, d_share,
+                rows, inverse, numbered.row_of_voxel, sparse.voxel, sparse.runs,
+                d_seen, d_seen_inverse, d_share,
                 SLOTS=slots, **blocks, **SHARES,
             )  # fmt: skip
         d_rows, d_norm, scaled = torch.empty_like(rows), torch.empty_like(inverse), rows @ gram
         if rows.shape[0]:
             kernels.rows_backward_kernel[(rows.shape[0],)](
-                *_visits_by_row(share, numbered), rows, scaled, cross, inverse,
-                d_seen, d_seen_inverse, d_rows, scaled, d_norm, **blocks, **ROWS,
+                *_visits_by_voxel(share, sparse, numbered), numbered.touched, numbered.begin,
+                sparse.visits, rows, scaled, cross, inverse, d_seen, d_seen_inverse,
+                d_rows, scaled, d_norm, **blocks, **ROWS,
             )  # fmt: skip
         d_cross = 2 * (d_norm.to(rows.dtype) @ rows).float()
-        return d_rows, d_share, scaled.T @ rows, d_cross, d_norm.sum(), None
+        return d_rows, d_share, scaled.T @ rows, d_cross, d_norm.sum(), None, None
 
 
-def _visits_by_row(
-    share: Float[Tensor, "ray slot"], numbered: NumberedRays
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The transposed matrix: ray and share of each visit, where each row's begin, how many."""
+def _visits_by_voxel(
+    share: Float[Tensor, "ray slot"], sparse: SparseRays, numbered: Rows
+) -> tuple[Int[Tensor, " visit"], Float[Tensor, " visit"]]:
+    """The transposed matrix: ray and share of each visit, those of a voxel together."""
     rays, slots = share.shape
-    begin = numbered.visits.cumsum(0, dtype=torch.int32) - numbered.visits
     ray_of = torch.empty(numbered.total, dtype=torch.int32, device=share.device)
     share_of = share.new_empty(numbered.total)
     kernels.transpose_kernel[(rays,)](
-        numbered.row, share, numbered.runs, begin.clone(), ray_of, share_of,
+        sparse.voxel, share, sparse.runs, numbered.begin.clone(), ray_of, share_of,
         SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots), **TRANSPOSE,
     )  # fmt: skip
-    return ray_of, share_of, begin, numbered.visits
+    return ray_of, share_of
 
 
 def composite(
     rows: Float[Tensor, "row hidden"],
     last: nn.Linear,
-    share: Float[Tensor, "ray slot"],
-    numbered: NumberedRays,
+    sparse: SparseRays,
+    numbered: Rows,
 ) -> tuple[Float[Tensor, "ray hidden"], Float[Tensor, " ray"]]:
     """Sums of share * row / norm and of share / norm over the visits of each ray.
 
@@ -144,5 +141,5 @@ def composite(
     gram = (weight.T @ weight).to(rows.dtype)
     bias = weight.new_zeros(weight.shape[0]) if last.bias is None else last.bias.float()
     return _Composite.apply(  # type: ignore[return-value]
-        rows.contiguous(), share, gram, bias @ weight, bias.square().sum(), numbered
+        rows.contiguous(), sparse.share, gram, bias @ weight, bias.square().sum(), sparse, numbered
     )

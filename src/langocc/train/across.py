@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from langocc.model.depth_net import CameraNorm
+from langocc.model.encoder import VolumeNorm
 from langocc.train.processes import Processes
 
 
@@ -116,7 +117,7 @@ def spread_over(
         return []
     norm = nn.SyncBatchNorm if device.type == "cuda" else SynchronisedNorm
     replaced: dict[type, type] = {CameraNorm: GatheredCameraNorm, nn.Dropout: SharedDropout}
-    plain = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    plain = (nn.BatchNorm1d, nn.BatchNorm2d, VolumeNorm)
     if synchronised:
         replaced |= dict.fromkeys(plain, norm)
     for parent in list(model.modules()):

@@ -15,8 +15,12 @@ def chosen_precision(asked: Precision, device: torch.device) -> Precision:
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def set_matmul_precision(precision: Precision) -> None:
-    """Lets matrix products and convolutions round to TF32, or not; for the whole process."""
+def set_up_arithmetic(precision: Precision) -> None:
+    """Lets float32 products round to TF32, or not, and GPUs look for their fastest convolutions.
+
+    For the whole process; looking pays because all steps have the same shapes.
+    """
+    torch.backends.cudnn.benchmark = True
     rounds = precision in ("tf32", "bf16")
     torch.set_float32_matmul_precision("high" if rounds else "highest")
     torch.backends.cudnn.allow_tf32 = rounds

@@ -26,7 +26,7 @@ from langocc.train.precision import (
     Precision,
     chosen_precision,
     computing,
-    set_matmul_precision,
+    set_up_arithmetic,
 )
 from langocc.train.processes import Processes
 
@@ -57,7 +57,7 @@ class TrainStep:
         )
         self.device = device
         self.precision: Precision = chosen_precision(config.precision, device)
-        set_matmul_precision(self.precision)
+        set_up_arithmetic(self.precision)
         self._movable = movable_prompts(config, facts, device)
         self._lift_input: LiftInput | None = None
         if config.loss.depth_weight:
