@@ -11,6 +11,7 @@ import tyro
 
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
+from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from langocc.predictor import ClassQueries, Predictor
@@ -40,6 +41,8 @@ class Render:
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
     """Whose text encoder names the classes: the CLIP that the model was taught with."""
+    text: str = TEXT_CLIP
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     work: Path | None = None
     """Folder of the key-frame index; default ROOT/langocc."""
     version: str | None = None
@@ -66,7 +69,8 @@ class Render:
             raise DataError(f"{self.root}: no scene {self.scene!r}; there are {known}")
         frames = list(dataset.scenes[self.scene])
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
-        classes = speaker_of(predictor, self.teacher).classes(load_vocabulary(self.vocabulary))
+        speaker = speaker_of(predictor, self.teacher, self.text)
+        classes = speaker.classes(load_vocabulary(self.vocabulary))
         folder = self._pictures(predictor)
         for frame in track(frames, "drawing", console=console):
             self._draw(folder, predictor, classes, dataset, frame)
