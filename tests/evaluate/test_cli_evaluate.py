@@ -36,10 +36,15 @@ def test_occupancy_and_ray_iou_of_the_prior(
     for what in ("occ3d", "rayiou"):
         out = tmp_path / what
         assert evaluate(what, predictions, "--root", small_city, "--out", out) == 0
+        assert (out / "worst").is_dir() == (what == "occ3d")
         assert f"report-{what}.json" in capsys.readouterr().out.replace("\n", "")
     occupancy = json.loads((tmp_path / "occ3d" / "report-occ3d.json").read_text())["occupancy"]
     (level,) = occupancy["levels"]
-    assert (occupancy["mask"], occupancy["frames"], level["threshold"]) == ("camera", 4, "as saved")
+    assert (occupancy["mask"], occupancy["frames"], level["threshold"]) == (
+        "camera",
+        4,
+        "as saved (not stated)",
+    )
     assert 0 < level["miou_17"] < 60
     assert 0 < level["occupied_iou"] < 100
     assert np.array(level["confusion"]).sum() == level["voxels"]
@@ -97,7 +102,7 @@ def test_a_run_stands_for_its_predictions(
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     assert evaluate("occ3d", run, "--root", small_city) == 1
-    assert "the run has no predictions yet" in capsys.readouterr().err
+    assert "the run has no predictions of val yet" in capsys.readouterr().err
     (run / "predictions").mkdir()
     (run / "predictions" / "val").symlink_to(predictions)
     assert evaluate("occ3d", run, "--root", small_city, "--out", tmp_path / "out") == 0
