@@ -131,7 +131,9 @@ def test_a_checkpoint_file_says_which_clip_reads_its_words(
     assert load_reducer(out)[1]["teacher"] == told.id
     nowhere = ["vocab", "v2", "--teacher", str(file), "--text", str(tmp_path / "none")]
     assert run(nowhere) == 1
-    assert "no such folder" in capsys.readouterr().err
+    told = " ".join(capsys.readouterr().err.split())
+    assert "original.pt: holds no tokenizer; the CLIP that reads its words (--text)" in told
+    assert "none': no such folder" in told
 
 
 def write_store(folder: Path, teacher: str, channels: int, rows: int = 64) -> torch.Tensor:

@@ -5,13 +5,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from clip_kit import tiny_clip
+from PIL import Image
 from torch.nn import functional
 from transformers import CLIPModel
 
 from langocc.errors import ConfigError, DataError
+from langocc.scenes.images import read_image
 from langocc.teachers.load import load_teacher
 from langocc.teachers.maskclip import MaskClip, dense_features
 
@@ -179,3 +182,19 @@ def test_without_network_a_hub_name_says_what_to_place_where(
 def test_unknown_form_is_refused(clip_folder: Path) -> None:
     with pytest.raises(ConfigError, match="published, pure, sclip, naclip"):
         load_teacher(str(clip_folder), "other")  # type: ignore[arg-type]
+
+
+def test_grey_and_cmyk_photographs_are_seen_like_coloured_ones(
+    teacher: MaskClip, tmp_path: Path
+) -> None:
+    """The same grey ramp as RGB, grey and CMYK JPEG gives the same features."""
+    ramp = np.tile(np.linspace(0, 255, 96, dtype=np.uint8), (64, 1))
+    seen = {}
+    for mode in ("RGB", "L", "CMYK"):
+        file = tmp_path / f"{mode}.jpg"
+        Image.fromarray(ramp).convert("RGB").convert(mode).save(file, quality=98)
+        pixels = torch.from_numpy(read_image(file)).permute(2, 0, 1)[None]
+        seen[mode] = teacher.dense(pixels)
+    for mode in ("L", "CMYK"):
+        cosine = functional.cosine_similarity(seen[mode], seen["RGB"], dim=1)
+        assert cosine.min() > 0.999, mode

@@ -69,7 +69,7 @@ def load_teacher(
     if dtype not in _SUFFIX:
         raise ConfigError(f"teacher precision {dtype}: there are {', '.join(map(str, _SUFFIX))}")
     if Path(name).is_file() and is_maskclip_plus(state := read_state(Path(name))):
-        plus = load_maskclip_plus(state, name, ClipText(*load_clip(text)))
+        plus = load_maskclip_plus(state, name, ClipText(*_reader_for(name, text)))
         if dtype != torch.float32:
             plus.network = cast("MaskClipPlusNetwork", folded(plus.network, dtype))
             plus.id += _SUFFIX[dtype]
@@ -105,7 +105,7 @@ def load_clip(name: str, text: str = "") -> tuple["CLIPModel", Any]:
     if Path(name).is_file():
         from langocc.teachers.convert import clip_from_openai
 
-        return clip_from_openai(read_state(Path(name)), name), load_clip(text)[1]
+        return clip_from_openai(read_state(Path(name)), name), _reader_for(name, text)[1]
     logging.disable_progress_bar()  # three bars for a fraction of a second
     source = str(CITY_CLIP_FOLDER) if name == CITY_CLIP else name
     is_folder = Path(source).is_dir()
@@ -126,6 +126,17 @@ def load_clip(name: str, text: str = "") -> tuple["CLIPModel", Any]:
     if missing := sorted(report["missing_keys"]):
         raise DataError(f"{source}: {len(missing)} weights are missing, the first: {missing[0]}")
     return model, tokenizer
+
+
+def _reader_for(file: str, text: str) -> tuple["CLIPModel", Any]:
+    """The CLIP that reads words for a checkpoint file."""
+    try:
+        return load_clip(text)
+    except DataError as error:
+        raise DataError(
+            f"{file}: holds no tokenizer; the CLIP that reads its words (--text) is not there: "
+            f"{error}"
+        ) from None
 
 
 def _is_cached(source: str) -> bool:
