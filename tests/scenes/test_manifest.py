@@ -141,8 +141,33 @@ MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
         r"frames\[1\].*rotation_wxyz: expected a quaternion of length 1, found .* length 1.414",
     ),
     "unknown distortion": (
-        lambda c: _camera(c).update(distortion="fisheye"),
-        r"cameras.cam0.distortion: expected 'none' .*, found 'fisheye'",
+        lambda c: _camera(c).update(distortion={"model": "fish", "coefficients": []}),
+        r"cameras.cam0.distortion: expected one of none, fisheye, radial_tangential, found 'fish'",
+    ),
+    "unknown distortion as a word": (
+        lambda c: _camera(c).update(distortion="omnidirectional"),
+        r"cameras.cam0.distortion: expected one of none, .*, found 'omnidirectional'",
+    ),
+    "too few coefficients": (
+        lambda c: _camera(c).update(distortion={"model": "fisheye", "coefficients": [0.1]}),
+        r"cameras.cam0.distortion: expected 4 finite coefficients of the model fisheye, found",
+    ),
+    "coefficients of pixels": (
+        lambda c: _camera(c).update(
+            distortion={"model": "fisheye", "coefficients": [-1e6, 0.0, 0.0, 0.0]}
+        ),
+        r"cameras.cam0.distortion: expected coefficients under which the image grows",
+    ),
+    "views of a pinhole": (
+        lambda c: _camera(c).update(views=[{"wide_deg": 60.0}]),
+        r"cameras.cam0.views: expected them for distorted images only",
+    ),
+    "a missing distorted image": (
+        lambda c: (
+            _camera(c).update(distortion={"model": "fisheye", "coefficients": [0.0] * 4}),
+            _frame(c)["images"].update(cam0="gone.png"),
+        ),
+        r"scenes\[0\].frames\[1\].images.cam0: expected a file, found none at .*gone.png",
     ),
     "negative time": (
         lambda c: c["scenes"][0]["frames"][0].update(timestamp_us=-1),

@@ -12,6 +12,7 @@ VERBS = {
     "demo": ("langocc.cli.demo:Demo", "from nothing to an answer, on a small city"),
     "check": ("langocc.cli.check:Check", "what a data root holds, and which verbs it allows"),
     "check-rig": ("langocc.cli.check_rig:CheckRig", "your own cameras: numbers and a picture"),
+    "import-rig": ("langocc.cli.import_rig:ImportRig", "a rig manifest of nerfstudio's cameras"),
     "city": ("langocc.cli.city:City", "write the procedural city"),
     "prepare": ("langocc.cli.prepare:Prepare", "index key frames and choose their rays"),
     "extract": ("langocc.cli.extract:Extract", "write the teacher's features of all rays"),

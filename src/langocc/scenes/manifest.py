@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dataset of one's own: any number of pinhole cameras, described by a rig manifest.
+"""A dataset of one's own: any number of cameras, described by a rig manifest.
 
-The manifest becomes a key-frame index, so that every verb works on it as on nuScenes.
+Distorted images are remapped to pinholes once. The manifest becomes a key-frame index, so
+that every verb works on it as on nuScenes.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from langocc.scenes.nuscenes import NuScenes, dataset_of_index
 from langocc.scenes.rig_file import NAMES, read_rig
 from langocc.scenes.rig_index import index_of_rig
 from langocc.scenes.roots import DataRoot
+from langocc.scenes.virtual_images import with_pinholes
 
 VERSION = "rig"
 """Stands where nuScenes has the name of its tables."""
@@ -42,9 +44,9 @@ def load_manifest(path: Path, *, work: Path | None = None) -> NuScenes:
     Raises:
         DataError: the file, the field, what was expected and what was found.
     """
-    rig = read_rig(path)
-    index = index_of_rig(path, rig)
     folder = path.parent
+    rig = with_pinholes(path, read_rig(path), work or folder / "langocc")
+    index = index_of_rig(path, rig)
     gts = folder / "gts"
     folders = DataRoot(
         root=folder,

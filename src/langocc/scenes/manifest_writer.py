@@ -43,15 +43,30 @@ def write_manifest(
         DataError: the dataset is empty, or its calibration changes: a manifest has one.
         OSError: the folder cannot be written.
     """
-    if path.name not in NAMES:
-        raise ConfigError(f"{path}: expected the name {' or '.join(NAMES)}, found {path.name!r}")
-    content = msgspec.to_builtins(rig_of(dataset, path.parent, cameras, lidar=lidar))
+    _check_name(path)
+    save_rig(rig_of(dataset, path.parent, cameras, lidar=lidar), path)
+
+
+def save_rig(rig: Rig, path: Path) -> None:
+    """Writes a manifest; its paths count from its folder.
+
+    Raises:
+        ConfigError: another file name than `rig.json` or `rig.yaml`.
+        OSError: the folder cannot be written.
+    """
+    _check_name(path)
+    content = msgspec.to_builtins(rig)
     with replacing(path) as temporary:
         if path.suffix == ".json":
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
         else:
             text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
             temporary.write_text(text, encoding="utf-8")
+
+
+def _check_name(path: Path) -> None:
+    if path.name not in NAMES:
+        raise ConfigError(f"{path}: expected the name {' or '.join(NAMES)}, found {path.name!r}")
 
 
 def rig_of(

@@ -44,6 +44,26 @@ class Pinhole(_Entry, frozen=True):
     cy: float
 
 
+class Distortion(_Entry, frozen=True):
+    """How a lens bends; its images are remapped to pinholes once."""
+
+    model: str
+    """`fisheye` (Kannala-Brandt, as OpenCV's) or `radial_tangential` (OpenCV's first five)."""
+    coefficients: list[float]
+    """k1 k2 k3 k4 of a fisheye; k1 k2 p1 p2 and perhaps k3 otherwise."""
+
+
+class View(_Entry, frozen=True):
+    """A virtual pinhole camera that looks into a distorted image."""
+
+    yaw_deg: float = 0.0
+    """To the left of the optical axis."""
+    pitch_deg: float = 0.0
+    """Above the optical axis."""
+    wide_deg: float = 90.0
+    """Horizontal field of view."""
+
+
 class RigCamera(_Entry, frozen=True):
     """One camera of the vehicle."""
 
@@ -52,8 +72,10 @@ class RigCamera(_Entry, frozen=True):
     intrinsics: Pinhole
     ego_from_cam: Pose
     """Camera axes: x right, y down, z forward; ego axes: x forward, y left, z up."""
-    distortion: str = "none"
-    """Images must be undistorted."""
+    distortion: str | Distortion = "none"
+    """`none` for pinholes."""
+    views: list[View] | None = None
+    """Pinholes that a distorted image is remapped to; chosen by its field of view when None."""
 
 
 class Shot(_Entry, frozen=True):

@@ -93,9 +93,10 @@ class _Reading:
         pairs = []
         for name, camera in cameras.items():
             place = f"cameras.{self._name(name, 'cameras')}"
-            if camera.distortion != "none":
-                expected = "'none' (undistort the images first, and give their new intrinsics)"
-                raise self.fault(f"{place}.distortion", expected, repr(camera.distortion))
+            if camera.views and camera.distortion == "none":
+                raise self.fault(
+                    f"{place}.views", "them for distorted images only", "no distortion"
+                )
             if min(camera.width, camera.height) < 1:
                 found = f"{camera.width} x {camera.height}"
                 raise self.fault(f"{place}.width, height", "pixels > 0", found)
