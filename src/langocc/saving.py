@@ -79,7 +79,7 @@ def origin_of(predictor: Predictor) -> dict[str, Any]:
     return {
         "checkpoint": dict(predictor.checkpoint),
         "teacher": str(predictor.facts.get("teacher", "")),
-        "initialisation": str(predictor.facts.get("initial", "")),
+        "initialisation": str(predictor.facts.get("initial", predictor.config.initial)),
         "config": config_as_dict(predictor.config),
     }
 

@@ -1,6 +1,9 @@
 """The verb, from files to report, on the small city."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ from langocc import cli
 from langocc.evaluate.baselines import prior_of, write_prior
 from langocc.evaluate.benchmark import read_rows
 from langocc.scenes.nuscenes import NuScenes, load
+from langocc.teachers.load import load_teacher
+from view.live_kit import untrained_run
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +111,66 @@ def test_a_run_stands_for_its_predictions(
     (run / "predictions").mkdir()
     (run / "predictions" / "val").symlink_to(predictions)
     assert evaluate("occ3d", run, "--root", small_city, "--out", tmp_path / "out") == 0
+
+
+def test_several_processes_write_the_report_of_one(
+    small_city: Path, predictions: Path, tmp_path: Path
+) -> None:
+    options = ["--root", small_city, "--pictures", 0]
+    assert evaluate("occ3d", predictions, *options, "--out", tmp_path / "1") == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, "-m", "langocc", "evaluate", "occ3d", predictions, *options]
+    subprocess.run(
+        [str(word) for word in (*command, "--out", tmp_path / "2")],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=120,
+    )
+    one, two = ((tmp_path / n / "report-occ3d.json").read_text() for n in "12")
+    assert one == two
+
+
+@pytest.mark.slow
+def test_a_run_is_predicted_and_every_report_says_where_it_is_from(
+    small_city: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    teacher = load_teacher("city-clip").id
+    run = untrained_run(tmp_path / "untrained", teacher=teacher)
+    assert evaluate("all", run, "--root", small_city, "--save", "--pictures", 1) == 0
+    assert evaluate("render", run, "--root", small_city, "--rays", 200) == 0
+    for stem in ("report", "report-render"):
+        report = json.loads((run / f"{stem}.json").read_text())
+        known = report["provenance"]
+        assert len(known["checkpoint"]["sha256"]) == 64
+        assert known["teacher"] == teacher
+        assert known["initialisation"] == "scratch"
+        assert known["vocabulary"]
+        assert known["config"]["model"]["variant"] == "language"
+    (picture,) = json.loads((run / "report.json").read_text())["pictures"].values()
+    assert (run / picture).read_bytes().startswith(b"\x89PNG")
+    record = run / "predictions" / "val" / "predictions.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"teacher": "another-1234"}))
+    capsys.readouterr()
+    assert evaluate("retrieval", run, "--root", small_city, "--parts", "val") == 1
+    assert "were made with another-1234" in capsys.readouterr().err
+    assert evaluate("retrieval", run, "--root", small_city) == 1
+    assert "the run has no predictions of train yet" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_baselines_stand_beside_each_other(small_city: Path, tmp_path: Path) -> None:
+    assert evaluate("baselines", tmp_path / "b", "--root", small_city) == 0
+    names = ["oracle-teacher", "prior", "projected-teacher"]
+    assert sorted(place.name for place in (tmp_path / "b").iterdir()) == names
+    first, *others = (tmp_path / "b" / name for name in names)
+    options = ["--root", small_city, "--beside", *others, "--out", tmp_path, "--pictures", 0]
+    assert evaluate("all", first, *options) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    oracle, prior, projected = (report, *report["beside"])
+    assert oracle["occupancy"]["levels"][0]["miou_17"] == 100
+    assert oracle["provenance"]["initialisation"] == "no model"
+    assert prior["provenance"]["vocabulary"] == "city"
+    at = [r["retrieval"]["protocols"]["langocc"]["val"]["map"] for r in (oracle, prior, projected)]
+    assert at[0] > at[1]
+    assert evaluate("baselines", tmp_path / "c", "--root", small_city, "--split", "train") == 0

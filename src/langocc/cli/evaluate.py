@@ -174,10 +174,10 @@ class Retrieval(_Texts):
                 f"{dataset.root}: no retrieval benchmark; expected retrieval_benchmark/"
             )
         parts: tuple[Part, ...] = self.parts or (self.split,)
+        folders = {part: predictions_folder(place, part) for part in parts}
         rows = read_rows(dataset.folders.retrieval, parts)
         queries = sorted({row.query for row in rows})
         report, vectors = self.vectors(report, queries)
-        folders = {part: predictions_folder(place, part) for part in parts}
         result = evaluate_retrieval(
             folders,
             rows,
