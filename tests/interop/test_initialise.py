@@ -16,7 +16,7 @@ from langocc.interop.initialise import initialise_from_detector, initialise_from
 from langocc.model.backbone import Backbone
 from langocc.model.config import BackboneConfig
 from langocc.model.langocc import LangOcc
-from langocc.presets import TINY_MODEL
+from langocc.presets import FULL_MODEL, TINY_MODEL
 
 CLASSIFIER = {"fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
 
@@ -81,6 +81,19 @@ def test_a_transformers_resnet_gives_the_same_features(tmp_path: Path) -> None:
     torch.testing.assert_close(found.stride4, hidden[1])
     torch.testing.assert_close(found.stride16, hidden[3])
     torch.testing.assert_close(found.stride32, hidden[4])
+
+
+def test_the_published_network_takes_a_whole_resnet_50(tmp_path: Path) -> None:
+    """As transformers builds it by default: a ResNet-50."""
+    theirs = ResNetForImageClassification(ResNetConfig())
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    model = LangOcc(FULL_MODEL)
+    account = initialise_from_resnet(model, tmp_path / "model.safetensors")
+    assert set(account.unused) == {"classifier.1.weight", "classifier.1.bias"}
+    assert len(account.taken) == 318  # 53 convolutions; 53 norms of five entries
+    assert not any(name.startswith("backbone.") for name in account.kept)
+    stem = theirs.resnet.embedder.embedder.convolution.weight
+    assert torch.equal(model.backbone.conv1.weight, stem)
 
 
 def test_another_depth_is_refused(model: LangOcc, tmp_path: Path) -> None:

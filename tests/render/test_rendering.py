@@ -70,6 +70,32 @@ def test_opaque_wall_hides_what_is_behind_it():
     assert float(share.residuals.sum()) < 1e-6
 
 
+def test_two_depths_of_a_thin_veil_before_a_denser_one():
+    """Mean and densest place differ: a veil of 0.05/m all the way, thickest at voxel 14.
+
+    Voxel 14's value sits at 9.47 m. The veil's optical depth to 18 m is 0.9 and the bump adds
+    0.25 * 2.105 m: its mean depth is computed here by plain summation.
+    """
+    pitch = 40 / 19
+    density = torch.full((1, *WIDE.shape), 0.05)
+    density[:, 14] = 0.3
+    seen = density_field(density).render(
+        one_ray(), RenderConfig(near_m=0.0, far_m=18.0, jitter=False, samples=1500)
+    )
+    bump_m = 14 * pitch - 20
+    assert float(seen.peak_depth_m) == pytest.approx(bump_m, abs=0.05)
+    count = 100_000
+    light, mean, stopped = 1.0, 0.0, 0.0
+    step = 18.0 / count
+    for i in range(count):
+        at = (i + 0.5) * step
+        sigma = 0.05 + 0.25 * max(0.0, 1 - abs(at - bump_m) / pitch)
+        weight = light * (1 - math.exp(-sigma * step))
+        light, mean, stopped = light - weight, mean + weight * at, stopped + weight
+    assert float(seen.opacity) == pytest.approx(stopped, abs=1e-3)
+    assert float(seen.depth_m) == pytest.approx(mean / stopped, abs=0.03)
+
+
 def test_empty_ray_sees_nothing():
     seen = density_field(torch.zeros(1, *WIDE.shape)).render(one_ray(), RenderConfig(far_m=19.0))
     assert float(seen.opacity) == 0

@@ -149,7 +149,7 @@ def network_from_state(state: Mapping[str, Tensor], source: str) -> tuple[MaskCl
         if given[key].shape != shape:
             found = tuple(given[key].shape)
             raise DataError(f"{source}: {key}: expected shape {tuple(shape)}, found {found}")
-    network.load_state_dict(given, strict=False)  # compared above; only step counters are left out
+    network.load_state_dict(network.state_dict() | given)  # step counters are left out
     return network, depth
 
 
