@@ -39,5 +39,6 @@ def frame_errors(
         field = predictor.field(dataset, frame.token)
         rendered = field.render(target.rays, predictor.config.render)
         assert rendered.features is not None
-        errors.update(rendered.features[0], features[0], rendered.depth_m[0], target.lidar_m)
+        found = (rendered.features[0], features[0], rendered.depth_m[0], target.lidar_m)
+        errors.update(*found, frame.scene)
     return errors

@@ -42,6 +42,19 @@ def test_parts_merge_to_the_whole() -> None:
     assert parts.scores() == whole.scores()
 
 
+def test_intervals_are_those_of_redrawn_scenes() -> None:
+    """Two scenes, cosine 1 and 0, of one and three rays: redrawn alone or together."""
+    errors, one = RenderErrors(), torch.eye(2)
+    errors.update(one[:1], one[:1], torch.tensor([10.0]), torch.tensor([10.0]), "a")
+    rendered, truth = one[:1].expand(3, 2), one[1:].expand(3, 2)
+    errors.update(rendered, truth, torch.full((3,), 20.0), torch.full((3,), 10.0), "b")
+    scores = errors.scores()
+    assert scores.cosine == 0.25
+    assert (scores.intervals["cosine"].low, scores.intervals["cosine"].high) == (0.0, 1.0)
+    absolute, good = scores.intervals["absolute_m"], scores.intervals["good"]
+    assert (absolute.low, absolute.high, good.low, good.high) == (0.0, 10.0, 0.0, 100.0)
+
+
 def test_bad_numbers_are_named() -> None:
     good, one = torch.ones(1, 2), torch.ones(1)
     with pytest.raises(ValueError, match="rendered: expected finite numbers, got 1 NaN"):

@@ -17,7 +17,12 @@ from langocc.evaluate.origin import Provenance, provenance_of
 from langocc.evaluate.published import published_rows
 from langocc.evaluate.rayiou import RayTotals
 from langocc.evaluate.render import RenderErrors
-from langocc.evaluate.report import Report, map_interval, miou_interval
+from langocc.evaluate.report import (
+    Report,
+    occupancy_intervals,
+    rayiou_intervals,
+    retrieval_intervals,
+)
 from langocc.evaluate.report_files import write_report
 from langocc.evaluate.retrieval import RetrievalResult, RowScore
 
@@ -133,7 +138,7 @@ def test_the_interval_covers_a_known_spread() -> None:
     """Mean of 100 scenes drawn from N(0, 1): 95 % within about +-0.196 of their own mean."""
     values = np.random.default_rng(0).standard_normal(100)
     per_scene = [np.array([value, 1.0]) for value in values]
-    interval = bootstrap(per_scene, lambda total: float(total[0] / total[1]))
+    (interval,) = bootstrap(per_scene, lambda total: [float(total[0] / total[1])])
     expected = 1.96 * values.std() / 10
     assert interval.low == pytest.approx(values.mean() - expected, abs=0.04)
     assert interval.high == pytest.approx(values.mean() + expected, abs=0.04)
@@ -141,17 +146,23 @@ def test_the_interval_covers_a_known_spread() -> None:
 
 def test_equal_scenes_leave_no_spread_and_one_scene_no_interval(report: Report) -> None:
     same = [np.array([3.0, 4.0])] * 5
-    interval = bootstrap(same, lambda total: float(total[0] / total[1]))
+    (interval,) = bootstrap(same, lambda total: [float(total[0] / total[1])])
     assert (interval.low, interval.high, interval.scenes) == (0.75, 0.75, 5)
-    assert bootstrap(same[:1], lambda total: float(total[0])) is None
+    assert bootstrap(same[:1], lambda total: [float(total[0])] * 2) == [None, None]
 
 
 def test_intervals_hold_the_score(report: Report) -> None:
-    interval = miou_interval(report.occupancy)
-    assert interval.low <= report.occupancy.scores()[0.1].miou_17 <= interval.high
-    assert interval == miou_interval(report.occupancy)
-    visible = map_interval(report.retrieval, "langocc", "val")
-    assert (visible.low, visible.high) == (40.0, 80.0)
+    intervals, scores = occupancy_intervals(report.occupancy), report.occupancy.scores()[0.1]
+    pairs = [(getattr(scores, name), intervals[name]) for name in list(intervals)[:4]]
+    pairs += zip(scores.class_iou, intervals["class_iou"], strict=True)
+    for value, interval in pairs:
+        assert interval.low <= value <= interval.high
+        assert interval.low < interval.high
+    assert intervals == occupancy_intervals(report.occupancy)
+    found = retrieval_intervals(report.retrieval, "langocc", "val")
+    assert (found["map"].low, found["map"].high) == (50.0, 70.0)
+    assert (found["visible_map"].low, found["visible_map"].high) == (40.0, 80.0)
+    assert rayiou_intervals(report.rays) == {"rayiou": None, "at": [None] * 3}  # one scene
 
 
 def test_the_record_beside_predictions_reaches_the_report(tmp_path: Path) -> None:

@@ -24,31 +24,34 @@ class Interval:
 
 def bootstrap(
     per_scene: Sequence[np.ndarray],
-    score: Callable[[np.ndarray], float],
+    scores: Callable[[np.ndarray], Sequence[float]],
     samples: int = 1000,
     seed: int = 0,
-) -> Interval | None:
-    """Percentile interval of a score of summed counts.
+) -> list[Interval | None]:
+    """Percentile intervals of scores of summed counts.
 
     Args:
-        per_scene: Counts of each scene, of one shape; a score is a function of their sum.
-        score: From summed counts to a number; NaN draws are left out.
+        per_scene: Counts of each scene, of one shape; scores are functions of their sum.
+        scores: From summed counts to numbers, always as many; NaN draws are left out.
         samples: Draws of as many scenes as there are, with replacement.
         seed: Fixes the draws.
 
     Returns:
-        The interval, or None with fewer than two scenes or where every draw is NaN.
+        An interval for each score; None with fewer than two scenes or where every draw is NaN.
     """
     count = len(per_scene)
     if count < MIN_SCENES:
-        return None
+        return [None] * (len(scores(per_scene[0])) if per_scene else 0)
     stacked = np.stack(per_scene)
     generator = np.random.default_rng(seed)
     weights = generator.multinomial(count, np.full(count, 1 / count), size=samples)
     sums = (weights @ stacked.reshape(count, -1)).reshape(samples, *stacked.shape[1:])
-    scores = np.array([score(total) for total in sums])
-    scores = scores[~np.isnan(scores)]
-    if not len(scores):
+    drawn = np.array([scores(total) for total in sums], dtype=np.float64)
+    return [_interval(column[~np.isnan(column)], count) for column in drawn.T]
+
+
+def _interval(draws: np.ndarray, scenes: int) -> Interval | None:
+    if not len(draws):
         return None
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return Interval(float(low), float(high), count)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Interval(float(low), float(high), scenes)

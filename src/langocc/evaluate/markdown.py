@@ -5,7 +5,7 @@ from langocc.evaluate.markdown_occupancy import occupancy_text
 from langocc.evaluate.published import PublishedRow, published_rows
 from langocc.evaluate.rayiou import THRESHOLDS_M, RayTotals, ray_scores
 from langocc.evaluate.render import RenderScores
-from langocc.evaluate.report import Report, map_interval, rayiou_interval
+from langocc.evaluate.report import Report, rayiou_intervals, retrieval_intervals
 from langocc.evaluate.retrieval import SPLITS, RetrievalResult
 from langocc.evaluate.tables import faults_text, joined, percent, table, with_interval
 from langocc.scenes.occ3d import OCC3D_CLASSES
@@ -105,7 +105,9 @@ def _provenance(report: Report) -> str:
 def _rays(totals: RayTotals) -> str:
     scores = ray_scores(totals.total())
     at = [f"@{limit:g} m" for limit in THRESHOLDS_M]
-    numbers = [with_interval(scores.rayiou, rayiou_interval(totals)), *map(percent, scores.at)]
+    intervals = rayiou_intervals(totals)
+    numbers = [with_interval(scores.rayiou, intervals["rayiou"])]
+    numbers += map(with_interval, scores.at, intervals["at"])
     classes = [
         [i, name, *(percent(iou[i]) for iou in scores.class_iou)]
         for i, name in enumerate(OCC3D_CLASSES)
@@ -128,10 +130,12 @@ def _retrieval(result: RetrievalResult) -> str:
         rows = []
         for split in SPLITS:
             score = result.split(protocol, split)
-            visible = with_interval(score.visible_map, map_interval(result, protocol, split))
+            intervals = retrieval_intervals(result, protocol, split)
+            every = with_interval(score.map, intervals["map"])
+            visible = with_interval(score.visible_map, intervals["visible_map"])
             zeros = percent(score.map_empty_as_zero), percent(score.visible_map_empty_as_zero)
             empty = (score.empty, score.visible_empty)
-            rows.append([split, score.rows, percent(score.map), visible, *empty, *zeros])
+            rows.append([split, score.rows, every, visible, *empty, *zeros])
         parts += [f"Protocol `{protocol}`:", table(head, rows)]
     return joined(
         *parts,
@@ -153,7 +157,11 @@ def _retrieval_rows(result: RetrievalResult) -> str:
 
 def _rendering(scores: RenderScores) -> str:
     head = ["cosine", "depth error, m", "relative", "median relative", "within 1.25", "rays"]
-    row = [f"{scores.cosine:.3f}", f"{scores.absolute_m:.2f}", f"{scores.relative:.3f}"]
-    row += [f"{scores.median_relative:.3f}", f"{scores.good:.1f} %", f"{scores.rays}"]
-    note = f"{scores.missed} rays rendered nothing; their cosine counts as 0."
+    means = ("cosine", "absolute_m", "relative", "good")
+    cosine, absolute, relative, good = (
+        with_interval(getattr(scores, name), scores.intervals.get(name), 3) for name in means
+    )
+    row = [cosine, absolute, relative, f"{scores.median_relative:.3f}", f"{good} %", scores.rays]
+    note = f"{scores.missed} rays rendered nothing; their cosine counts as 0. "
+    note += "Brackets: 95 % over redrawn scenes."
     return joined("## Rendering along LiDAR rays", table(head, [row]), note)

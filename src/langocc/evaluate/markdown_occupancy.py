@@ -7,7 +7,7 @@ import numpy as np
 
 from langocc.evaluate.occ3d import OccupancyCounts
 from langocc.evaluate.occupancy import IDS
-from langocc.evaluate.report import miou_interval
+from langocc.evaluate.report import occupancy_intervals
 from langocc.evaluate.tables import faults_text, joined, percent, table, with_interval
 from langocc.scenes.occ3d import OCC3D_CLASSES
 
@@ -48,26 +48,23 @@ def occupancy_text(
 
 def _levels(counts: OccupancyCounts) -> str:
     head = ["threshold", "mIoU, 17 classes", "mIoU, 15 classes", "IoU occupied", "IoU free"]
-    rows = [
-        [
-            counts.level_name(threshold),
-            with_interval(scores.miou_17, miou_interval(counts, 17, level)),
-            with_interval(scores.miou_15, miou_interval(counts, 15, level)),
-            percent(scores.occupied_iou),
-            percent(scores.free_iou),
-        ]
-        for level, (threshold, scores) in enumerate(counts.scores().items())
-    ]
+    rows = []
+    for level, (threshold, scores) in enumerate(counts.scores().items()):
+        intervals = occupancy_intervals(counts, level)
+        names = ("miou_17", "miou_15", "occupied_iou", "free_iou")
+        cells = (with_interval(getattr(scores, name), intervals[name]) for name in names)
+        rows.append([counts.level_name(threshold), *cells])
     return table(head, rows)
 
 
 def _classes(counts: OccupancyCounts) -> str:
     total, scores = counts.total()[0], next(iter(counts.scores().values()))
     labelled, predicted = total[:IDS].sum(axis=1), total[:IDS].sum(axis=0)
-    rows = [
-        [i, name, percent(scores.class_iou[i]), labelled[i], predicted[i], _taken_for(total[i])]
-        for i, name in enumerate(NAMES)
-    ]
+    intervals = occupancy_intervals(counts)["class_iou"]
+    rows = []
+    for i, name in enumerate(NAMES):
+        iou = with_interval(scores.class_iou[i], intervals[i])
+        rows.append([i, name, iou, labelled[i], predicted[i], _taken_for(total[i])])
     head = ["id", "class", "IoU", "labelled", "predicted", "taken for"]
     return joined("Per class, first threshold:", table(head, rows))
 

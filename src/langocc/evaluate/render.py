@@ -4,12 +4,15 @@
 The rays are those of LiDAR points, so depth is known where the feature is compared.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from langocc.evaluate.bootstrap import Interval, bootstrap
 
 GOOD_RATIO = 1.25
 """A depth within this factor of the LiDAR's counts as good."""
@@ -36,6 +39,8 @@ class RenderScores:
     relative: float
     median_relative: float
     good: float
+    intervals: Mapping[str, Interval | None] = field(default_factory=dict)
+    """95 % over redrawn scenes of the means: `cosine`, `absolute_m`, `relative`, `good`."""
 
 
 @dataclass
@@ -45,6 +50,7 @@ class RenderErrors:
     cosines: list[np.ndarray] = field(default_factory=list)
     depths_m: list[np.ndarray] = field(default_factory=list)
     truths_m: list[np.ndarray] = field(default_factory=list)
+    scenes: list[str] = field(default_factory=list)
 
     def update(
         self,
@@ -52,6 +58,7 @@ class RenderErrors:
         teacher: Float[Tensor, "ray channel"],
         depth_m: Float[Tensor, " ray"],
         lidar_m: Float[Tensor, " ray"],
+        scene: str = "",
     ) -> None:
         """Adds the rays of a frame.
 
@@ -60,6 +67,7 @@ class RenderErrors:
             teacher: The teacher's features of the same pixels.
             depth_m: Rendered distance along the ray, metres.
             lidar_m: Distance of the LiDAR point along the same ray, metres, > 0.
+            scene: Name of the frame's scene.
 
         Raises:
             ValueError: a number is not finite, or a LiDAR distance is not positive.
@@ -76,6 +84,7 @@ class RenderErrors:
         self.cosines.append(cosine.cpu().numpy())
         self.depths_m.append(depth_m.float().cpu().numpy())
         self.truths_m.append(lidar_m.float().cpu().numpy())
+        self.scenes.append(scene)
 
     def merge(self, other: "RenderErrors") -> "RenderErrors":
         """Both parts together; neither is changed."""
@@ -83,6 +92,7 @@ class RenderErrors:
             self.cosines + other.cosines,
             self.depths_m + other.depths_m,
             self.truths_m + other.truths_m,
+            self.scenes + other.scenes,
         )
 
     def scores(self) -> RenderScores:
@@ -107,4 +117,16 @@ class RenderErrors:
             relative=float((error / truth).mean(dtype=np.float64)),
             median_relative=float(np.median(error / truth)),
             good=100.0 * float((ratio < GOOD_RATIO).mean()),
+            intervals=self._intervals(np.nan_to_num(cosine), error, truth, ratio),
         )
+
+    def _intervals(
+        self, cosine: np.ndarray, error: np.ndarray, truth: np.ndarray, ratio: np.ndarray
+    ) -> Mapping[str, Interval | None]:
+        """Of the means, from the sums of each scene's rays."""
+        names, number = np.unique(self.scenes, return_inverse=True)
+        owner = np.repeat(number, [len(part) for part in self.cosines])
+        columns = (cosine, error, error / truth, 100.0 * (ratio < GOOD_RATIO), np.ones(len(error)))
+        sums = np.stack([np.bincount(owner, column, len(names)) for column in columns], axis=1)
+        found = bootstrap(list(sums), lambda total: list(total[:-1] / total[-1]))
+        return dict(zip(("cosine", "absolute_m", "relative", "good"), found, strict=True))

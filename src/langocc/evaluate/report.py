@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from langocc.evaluate.bootstrap import Interval, bootstrap
+from langocc.evaluate.bootstrap import bootstrap
 from langocc.evaluate.occ3d import OccupancyCounts
 from langocc.evaluate.occupancy import occupancy_scores
 from langocc.evaluate.origin import Provenance
@@ -53,29 +53,48 @@ class Report:
         return _plain({name: part for name, part in parts.items() if part is not None})
 
 
-def miou_interval(counts: OccupancyCounts, classes: int = 17, level: int = 0) -> Interval | None:
-    """95 % interval of mIoU (percent) over redrawn scenes."""
-    name = {17: "miou_17", 15: "miou_15"}[classes]
+Intervals = Mapping[str, Any]
+"""95 % over redrawn scenes, by the name of the score; None where nothing can be said."""
+
+
+def occupancy_intervals(counts: OccupancyCounts, level: int = 0) -> Intervals:
+    """Of mIoU, binary IoU and the IoU of each class at a threshold, percent."""
+
+    def numbers(total: np.ndarray) -> list[float]:
+        s = occupancy_scores(total)
+        return [s.miou_17, s.miou_15, s.occupied_iou, s.free_iou, *s.class_iou]
+
     per_scene = [counts.scenes[scene][level] for scene in sorted(counts.scenes)]
-    return bootstrap(per_scene, lambda total: getattr(occupancy_scores(total), name))
+    names = ("miou_17", "miou_15", "occupied_iou", "free_iou")
+    found = bootstrap(per_scene, numbers)
+    return dict(zip(names, found, strict=False)) | {"class_iou": found[len(names) :]}
 
 
-def rayiou_interval(totals: RayTotals) -> Interval | None:
-    """95 % interval of RayIoU (percent) over redrawn scenes."""
-    per_scene = [totals.scenes[scene] for scene in sorted(totals.scenes)]
-    return bootstrap(per_scene, lambda total: ray_scores(total).rayiou)
+def rayiou_intervals(totals: RayTotals) -> Intervals:
+    """Of RayIoU and of its mean over classes at each threshold, percent."""
+
+    def numbers(total: np.ndarray) -> list[float]:
+        scores = ray_scores(total)
+        return [scores.rayiou, *scores.at]
+
+    rayiou, *at = bootstrap([totals.scenes[scene] for scene in sorted(totals.scenes)], numbers)
+    return {"rayiou": rayiou, "at": at}
 
 
-def map_interval(result: RetrievalResult, protocol: Protocol, split: str) -> Interval | None:
-    """95 % interval of visible mAP (percent) over redrawn scenes."""
+def retrieval_intervals(result: RetrievalResult, protocol: Protocol, split: str) -> Intervals:
+    """Of mAP and visible mAP of a split, percent."""
     sums: dict[str, np.ndarray] = {}
     for row in result.rows:
-        if row.protocol == protocol and row.part in SPLITS[split] and row.visible_positives:
-            sums.setdefault(row.scene, np.zeros(2))
-            sums[row.scene] += [row.visible_ap, 1]
-    return bootstrap(
-        [sums[scene] for scene in sorted(sums)], lambda total: float(total[0] / total[1])
-    )
+        if row.protocol == protocol and row.part in SPLITS[split]:
+            pair = np.nan_to_num([row.ap, row.visible_ap])
+            counts = [row.positives > 0, row.visible_positives > 0]
+            sums[row.scene] = sums.get(row.scene, np.zeros(4)) + np.array([*pair, *counts])
+
+    def numbers(total: np.ndarray) -> list[float]:
+        return [total[i] / total[2 + i] if total[2 + i] else math.nan for i in range(2)]
+
+    found = bootstrap([sums[scene] for scene in sorted(sums)], numbers) or [None, None]
+    return dict(zip(("map", "visible_map"), found, strict=True))
 
 
 def _occupancy(counts: OccupancyCounts) -> dict[str, Any]:
@@ -86,8 +105,7 @@ def _occupancy(counts: OccupancyCounts) -> dict[str, Any]:
                 "threshold": counts.level_name(None) if threshold is None else threshold,
                 **asdict(scores),
                 "class_iou": dict(zip([*OCC3D_CLASSES, "free"], scores.class_iou, strict=True)),
-                "miou_17_interval": miou_interval(counts, 17, index),
-                "miou_15_interval": miou_interval(counts, 15, index),
+                "intervals": _by_class(occupancy_intervals(counts, index)),
                 "confusion": counts.total()[index],
             }
         )
@@ -105,6 +123,12 @@ def _occupancy(counts: OccupancyCounts) -> dict[str, Any]:
     }
 
 
+def _by_class(intervals: Intervals) -> Intervals:
+    """The classes' intervals under their names."""
+    names = [*OCC3D_CLASSES, "free"]
+    return {**intervals, "class_iou": dict(zip(names, intervals["class_iou"], strict=True))}
+
+
 def _rays(totals: RayTotals) -> dict[str, Any]:
     scores = ray_scores(totals.total())
     return {
@@ -113,7 +137,7 @@ def _rays(totals: RayTotals) -> dict[str, Any]:
         "depth": "where the ray leaves the first voxel that is not free",
         "class_names": OCC3D_CLASSES,
         "frames": totals.frames,
-        "interval": rayiou_interval(totals),
+        "intervals": rayiou_intervals(totals),
         "faults": totals.faults,
     }
 
@@ -124,7 +148,7 @@ def _retrieval(result: RetrievalResult) -> dict[str, Any]:
             protocol: {
                 split: {
                     **asdict(result.split(protocol, split)),
-                    "visible_interval": map_interval(result, protocol, split),
+                    "intervals": retrieval_intervals(result, protocol, split),
                 }
                 for split in SPLITS
             }

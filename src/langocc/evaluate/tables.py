@@ -20,16 +20,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, digits: int = 2) -> str:
     """Two decimals; a dash for None and NaN."""
-    return "–" if value is None or math.isnan(value) else f"{value:.2f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def with_interval(value: float, interval: Interval | None) -> str:
-    """A percentage with its interval: `10.71 [9.8, 11.5]`."""
+def with_interval(value: float, interval: Interval | None, digits: int = 2) -> str:
+    """A number with its interval: `10.71 [9.8, 11.5]`, which has a digit less."""
     if interval is None:
-        return percent(value)
-    return f"{percent(value)} [{interval.low:.1f}, {interval.high:.1f}]"
+        return percent(value, digits)
+    low, high = (f"{end:.{digits - 1}f}" for end in (interval.low, interval.high))
+    return f"{percent(value, digits)} [{low}, {high}]"
 
 
 def faults_text(faults: Sequence[Fault], unit: str) -> str:
