@@ -5,14 +5,13 @@ import math
 import pytest
 import torch
 from render_kit import Head
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from langocc.field import VoxelField
 from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
 from langocc.render.config import RenderConfig
 from langocc.render.objective import LossConfig, objective
+from largest_kit import Largest
 
 GRID = VoxelGrid((-16.0, -16.0, -1.0), (16.0, 16.0, 3.0), 0.5)
 FEATURES, HIDDEN, OUT = 4, 4, 256
@@ -22,21 +21,6 @@ VOLUME = math.prod(GRID.shape) * OUT
 """Numbers of the volume that is never to exist: 8 million."""
 VOLUME_SAMPLED = RAYS * SAMPLES * OUT
 """Numbers of its samples, which are not to exist either: 1.6 million."""
-
-
-class Largest(TorchDispatchMode):
-    """Watches every operation of torch, backward passes too, for the largest tensor it gives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, torch.Tensor):
-                self.numbers = max(self.numbers, leaf.untyped_storage().size() // 4)
-        return out
 
 
 def field() -> VoxelField:

@@ -20,6 +20,7 @@ from langocc.teachers.maskclip_plus import (
     resized,
 )
 from langocc.teachers.sampling import sample_upsampled, sample_upsampled_full
+from largest_kit import Largest
 
 
 def recorded_state(parity_dir: Path, make: Callable, name: str) -> dict[str, torch.Tensor]:
@@ -69,6 +70,18 @@ def test_sampling_touched_cells_equals_the_whole_map() -> None:
     torch.testing.assert_close(touched, whole, rtol=1e-5, atol=1e-5)
     assert touched.norm(dim=-1).max() <= 1 + 1e-5
     assert sample_upsampled(dense, pixels[:0], (180, 320), (128, 224)).shape == (0, 24)
+
+
+def test_the_full_resolution_map_is_never_made() -> None:
+    """A ray's feature of a nuScenes image takes its cells, not 512 channels of 1.4 M pixels."""
+    dense = torch.rand(512, 128, 228)
+    row_col = torch.rand(500, 2) * torch.tensor([900.0, 1600.0])
+    with Largest() as watched:
+        sample_upsampled(dense, row_col, (900, 1600), (1024, 1820))
+    assert watched.numbers < 512 * 900 * 1600 / 30, f"{watched.numbers:,} numbers"
+    with Largest() as watched:  # without this the line above could not fail
+        sample_upsampled_full(dense[:8], row_col, (900, 1600), (1024, 1820))
+    assert watched.numbers >= 8 * 900 * 1600
 
 
 def test_image_of_nuscenes_is_resized_as_published() -> None:
