@@ -4,11 +4,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from langocc.errors import ConfigError
+from langocc.field import VoxelField
 from langocc.predictor import ClassQueries, Predictor
 from langocc.teachers.load import load_teacher
 from langocc.teachers.names import TEXT_CLIP, speaks_for
@@ -41,6 +43,27 @@ class Speaker:
         """The vectors of a vocabulary's prompts with their classes."""
         vectors = self.vectors(vocabulary.prompts, templates=templates)
         return ClassQueries(vectors, vocabulary.class_ids)
+
+    @torch.no_grad()
+    def similarity(
+        self, field: VoxelField, queries: Sequence[str], threshold: float, *, templates: bool = True
+    ) -> dict[str, Float32[np.ndarray, "x y z"]]:
+        """Cosine of every occupied voxel of a field of one scene and each query; NaN where free.
+
+        Args:
+            field: What the model says.
+            queries: Texts.
+            threshold: Density from which a voxel is occupied, 1/m.
+            templates: Average over the prompt templates.
+        """
+        if not queries:
+            return {}
+        occupied = field.occupied(threshold)
+        scores = occupied.query(self.vectors(queries, templates=templates)).float().cpu().numpy()
+        x, y, z = occupied.index[:, 1:].cpu().numpy().T
+        grids = np.full((len(queries), *field.grid.shape), np.nan, np.float32)
+        grids[:, x, y, z] = scores
+        return dict(zip(queries, grids, strict=True))
 
 
 def speaker_of(predictor: Predictor, teacher: str, text: str = TEXT_CLIP) -> Speaker:

@@ -16,11 +16,12 @@ from chromium_kit import find_chromium, open_tab
 from live_kit import OCCUPIED, label_source, untrained_run
 
 from langocc.errors import ConfigError
+from langocc.queries import MOST_CHARACTERS
 from langocc.scenes.occ3d import OCC3D_CLASSES, OCC3D_PALETTE
 from langocc.view.live import LiveView, Source, check_address
 from langocc.view.live_colours import COLD, QUERY_COLOURS, paint
 from langocc.view.live_frame import exposed, prepare
-from langocc.view.live_text import EMPTY, MOST_CHARACTERS, MOST_QUERIES, read_queries
+from langocc.view.live_text import EMPTY, MOST_QUERIES, read_queries
 
 VEGETATION, CAR = OCC3D_CLASSES.index("vegetation"), OCC3D_CLASSES.index("car")
 
@@ -120,6 +121,7 @@ def test_truth_takes_the_place_of_the_prediction(view: LiveView) -> None:
         ("x" * 10_000, f"10,000 characters was cut to {MOST_CHARACTERS}"),
         ("voiture rouge", "knows English only"),
         ("красная машина", "knows English only"),
+        ("黄色的起重机", "knows English only"),
         (",".join(f"{n} cars" for n in range(9)), f"9 queries: the first {MOST_QUERIES}"),
     ],
 )

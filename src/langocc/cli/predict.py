@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`langocc predict`: from images to occupancy, answers to text, and pictures of both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -69,6 +69,7 @@ class Predict:
         from rich.console import Console
 
         from langocc.predictor import Predictor
+        from langocc.queries import word_notes
         from langocc.saving import SavePlan
         from langocc.scenes.opening import open_dataset
         from langocc.speaking import speaker_of
@@ -80,7 +81,8 @@ class Predict:
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
         speaker = speaker_of(predictor, self.teacher, self.text)
         plan = SavePlan(self._level(predictor), self.vocabulary, self.templates, self.points)
-        for line in limits(predictor, dataset, frames, self.points):
+        notes = limits(predictor, dataset, frames, self.points)
+        for line in (*notes, *word_notes(speaker.teacher, self.query)):
             console.print(f"note: {line}", markup=False)
         measured = self._work(console, predictor, speaker, dataset, frames, plan)
         console.print(f"{len(frames)} frames in {self.folder}", markup=False)
@@ -108,15 +110,16 @@ class Predict:
         return asked if self.pictures is None else self.pictures
 
     def _check(self) -> None:
+        from langocc.queries import check_queries
+
         if self.token and self.split:
             raise ConfigError("token, split: expected one of them, got both")
         if self.threshold is not None and not 0 < self.threshold < float("inf"):
             raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
-        if any(not query.strip() for query in self.query):
-            raise ConfigError("query: expected a text, got an empty one")
+        check_queries(self.query)
         for name in ("query", "html", "ply"):
             if getattr(self, name) and not self.has_pictures:
-                raise ConfigError(f"{name}: comes with the pictures; leave --no-pictures out")
+                raise ConfigError(f"{name}: comes with the pictures; leave --pictures False out")
 
     def _frames(self, dataset: "NuScenes") -> "list[Frame]":
         if self.token:
@@ -194,7 +197,7 @@ class Predict:
             field,
             read_prediction(prediction_path(self.folder, frame.token)).semantics,
             read_label(label).semantics if label is not None and has_label else None,
-            self._answers(speaker, field, self._level(predictor)),
+            speaker.similarity(field, self.query, self._level(predictor), templates=self.templates),
         )
         remove_exports(folder)
         if self.ply:
@@ -203,21 +206,6 @@ class Predict:
             page, level = folder / "page.html", self._level(predictor)
             write_frame_page(page, predictor, speaker, classes, shown, level)
         return draw_files(folder, shown, predictor.config.render, record)
-
-    def _answers(
-        self, speaker: "Speaker", field: "VoxelField", threshold: float
-    ) -> Mapping[str, Any]:
-        from langocc.view.frame_files import answers_on_grid
-
-        if not self.query:
-            return {}
-        occupied = field.occupied(threshold)
-        vectors = speaker.vectors(self.query, templates=self.templates)
-        scores = occupied.query(vectors).float().cpu().numpy()
-        return {
-            query: answers_on_grid(occupied, row, field.grid.shape)
-            for query, row in zip(self.query, scores, strict=True)
-        }
 
 
 def limits(

@@ -22,13 +22,13 @@ from langocc.field import VoxelField
 from langocc.files import replacing
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.predictor import ClassQueries
+from langocc.queries import word_notes
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES, OCC3D_PALETTE
 from langocc.speaking import Speaker
 from langocc.view.colours import heat_colours, heat_range
 from langocc.view.frame_figures import camera_title
 from langocc.view.live_frame import MOST_VOXELS, Prediction, prepare
-from langocc.view.live_text import word_notes
 from langocc.view.pictures import class_oblique, eye_of, mark_of_vehicle, photograph
 from langocc.view.voxel_faces import open_faces
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from langocc.field import OccupiedVoxels, VoxelField
+from langocc.field import VoxelField
 from langocc.files import replacing
 from langocc.geometry.grid import OCC3D_GRID
 from langocc.render.config import RenderConfig
@@ -103,18 +103,6 @@ def occupancy_picture(
     page = sheet(tiles, 2)
     there = np.unique(np.concatenate([ids.ravel() for ids in versions.values()]))
     return stacked([page, class_legend([int(i) for i in there if i != FREE_ID], page.width)])
-
-
-def answers_on_grid(
-    occupied: OccupiedVoxels,
-    scores: Float[np.ndarray, " voxel"],
-    shape: tuple[int, int, int],
-) -> Float[np.ndarray, "x y z"]:
-    """Scores of the occupied voxels of one scene on its grid, NaN elsewhere."""
-    grid = np.full(shape, np.nan, np.float32)
-    x, y, z = occupied.index[:, 1:].cpu().numpy().T
-    grid[x, y, z] = scores
-    return grid
 
 
 def _answers(shown: Shown) -> Iterator[tuple[str, Image.Image]]:

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from langocc.errors import ConfigError, LangOccError
 from langocc.predictor import ClassQueries, Predictor
+from langocc.queries import word_notes
 from langocc.scenes.frame import Frame
 from langocc.scenes.nuscenes import NuScenes
 from langocc.speaking import Speaker
@@ -25,7 +26,7 @@ from langocc.view.live_controls import Controls
 from langocc.view.live_frame import Cubes, Prediction, classes_of, lidar_in, prepare, true_cubes
 from langocc.view.live_legend import class_legend_html, facts_html, notes_html, query_legend_html
 from langocc.view.live_scene import PREDICTED, TRUE, LiveScene
-from langocc.view.live_text import read_queries, word_notes
+from langocc.view.live_text import read_queries
 
 KEPT = 8
 """Prepared frames kept, so that going back and forth is quick."""
