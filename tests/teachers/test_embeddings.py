@@ -85,6 +85,20 @@ def test_verbs_embed_and_reduce(
     assert "the teacher has 24" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("query", ["", "[/b] car", "[red]", "日本語 🚲", "tree " * 200])
+def test_any_query_has_neighbours(
+    query: str, clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Empty, with brackets that colour a terminal, not ASCII, longer than the context."""
+    words = tmp_path / "mine.yaml"
+    words.write_text("car: ['[/b] taxi', auto]\nvegetation: [Bäume]\n", encoding="utf-8")
+    line = ["vocab", str(words), "--teacher", str(clip_folder), "--no-templates"]
+    assert run([*line, "--query", query, "--neighbours", "9", "--collisions", "-1"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("[/b] taxi") >= 2
+    assert "Bäume" in told
+
+
 @pytest.mark.parametrize("method", ["trained", "principal"])
 def test_reduce_gives_the_same_file_again(method: str, clip_folder: Path, tmp_path: Path) -> None:
     files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]

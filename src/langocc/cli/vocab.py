@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`langocc vocab`: what a teacher makes of prompts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from langocc.teachers.names import TEXT_CLIP
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,6 @@ class Vocab:
     def run(self) -> None:
         """Embeds, shows, writes."""
         from rich.console import Console
-        from rich.table import Table
 
         from langocc.teachers.embeddings import embed_vocabulary, save_embeddings
         from langocc.teachers.load import load_teacher
@@ -43,23 +46,33 @@ class Vocab:
         vocabulary = load_vocabulary(self.vocabulary)
         teacher = load_teacher(self.teacher, text=self.text)
         embedded = embed_vocabulary(teacher, vocabulary, templates=self.templates)
-        console = Console()
+        console = Console(highlight=False, markup=False)  # brackets in a prompt are text
         count, classes = len(vocabulary.prompts), len(set(vocabulary.class_ids))
         console.print(f"{vocabulary.name}: {count} prompts of {classes} classes, {teacher.id}")
         for text in self.query:
-            table = Table(f"nearest to {text!r}", "cosine")
             vector = teacher.text([text], templates=self.templates)[0]
-            for prompt, cosine in embedded.nearest(vector, self.neighbours):
-                table.add_row(prompt, f"{cosine:.3f}")
-            console.print(table)
+            found = embedded.nearest(vector, self.neighbours)
+            rows = [(prompt, f"{cosine:.3f}") for prompt, cosine in found]
+            console.print(_table((f"nearest to {text!r}", "cosine"), rows))
         pairs = embedded.collisions(self.collisions)
         if pairs:
-            table = Table("prompt", "prompt of another class", "cosine")
-            for first, second, cosine in pairs:
-                table.add_row(first, second, f"{cosine:.3f}")
-            console.print(table)
+            rows = [(first, second, f"{cosine:.3f}") for first, second, cosine in pairs]
+            console.print(_table(("prompt", "prompt of another class", "cosine"), rows))
         else:
             console.print(f"no prompts of different classes above a cosine of {self.collisions}")
         if self.out is not None:
             save_embeddings(embedded, self.out)
             console.print(f"written: {self.out}")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """A table of texts as they stand."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in header:
+        table.add_column(Text(name))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
