@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the image's sides, for trials")
     parser.add_argument("--compile", action="store_true", help="also through torch.compile")
     parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--search", action="store_true", help="let cuDNN look for algorithms")
     options = parser.parse_args()
+    torch.backends.cudnn.benchmark = options.search
     device = torch.device(options.device)
     height, width = maskclip_plus.NETWORK_SIZE
     maskclip_plus.NETWORK_SIZE = round(height * options.scale), round(width * options.scale)

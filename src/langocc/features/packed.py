@@ -51,8 +51,7 @@ class PackedRays:
             codes = self.codes.to(device, non_blocking=True)
             decoded = [codec.decode(one) for codec, one in zip(self.codecs, codes, strict=True)]
             features = decoded[0][None] if len(decoded) == 1 else torch.stack(decoded)
-            if bool((self.flags & SKY).any()):  # asked on the host: no wait for the device
-                features.masked_fill_(is_sky[..., None], 0.0)
+            features.masked_fill_(is_sky[..., None], 0.0)
         if self.rgb is not None:
             colours = self.rgb.to(device, non_blocking=True).float() / 255
         if self.unsure_weight != 1:

@@ -77,12 +77,21 @@ class DepthNet(nn.Module):
             camera: Numbers of each view's camera, from `projection.camera_numbers`.
             cost_volume: What stereo suggests, stride 4; None exactly if built without stereo.
         """
-        x = self.reduce(features)
+        stereo = None if self.stereo is None else self.stereo(cost_volume)
+        return self.locate(self.reduce(features), camera, stereo)
+
+    def locate(
+        self,
+        reduced: Float[Tensor, "view channel height width"],
+        camera: Float[Tensor, "view number"],
+        stereo: Float[Tensor, "view depth height width"] | None,
+    ) -> LiftInput:
+        """The same from what does not depend on the key frame: outputs of `reduce` and `stereo`."""
         numbers = self.camera_norm(camera)
-        context = self.context(self.context_gate(x, numbers))
-        x = self.depth_gate(x, numbers)
-        if self.stereo is not None:
-            x = torch.cat([x, self.stereo(cost_volume)], dim=1)
+        context = self.context(self.context_gate(reduced, numbers))
+        x = self.depth_gate(reduced, numbers)
+        if stereo is not None:
+            x = torch.cat([x, stereo], dim=1)
         logits = self.logits(self.pyramid(self.blocks(x)))
         return LiftInput(logits.softmax(dim=1), context)
 

@@ -14,23 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 
 from langocc.model.config import EncoderConfig
-
-
-class VolumeNorm(nn.BatchNorm3d):
-    """Batch norm of volumes.
-
-    On a GPU, torch's kernels for the channels-last layout take images only. There a volume is given
-    to them as an image of x rows and y * z columns, which it is in memory.
-    """
-
-    def forward(self, input: Float[Tensor, "batch _ x y z"]) -> Float[Tensor, "batch _ x y z"]:
-        """`input`, normalised."""
-        if not input.is_cuda:
-            return super().forward(input)
-        return super().forward(input.flatten(3)).unflatten(3, input.shape[3:])
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Both shapes are fine."""
+from langocc.model.volume_norm import VolumeNorm
 
 
 class ResidualBlock3d(nn.Module):

@@ -93,7 +93,8 @@ def lifted_points_m(
     key_from_frame = key_from_cam(rig, frame, quirks)
     points_m = _unprojected(frustum, rig, rig.intrinsics[:, frame], key_from_frame)
     augmented_from_ego = rig.augmented_from_ego[:, None].expand_as(key_from_frame[..., :3, :3])
-    return torch.stack(_times(augmented_from_ego.float(), points_m), dim=-1)
+    turned = augmented_from_ego.float().to(frustum.device)
+    return torch.stack(_times(turned, points_m), dim=-1)
 
 
 def stereo_grid(

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from langocc.model.depth_net import CameraNorm
-from langocc.model.encoder import VolumeNorm
+from langocc.model.volume_norm import VolumeNorm
 from langocc.train.processes import Processes
 
 
