@@ -164,18 +164,22 @@ def measure(case: Case, what: str, variant: str, precision: str, args: argparse.
         for leaf in learned:
             leaf.grad = None
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            sigma = density
+            sigma, table = density, features
             if what == "+ heads":
                 flat = features.flatten(0, 3)
                 if "frugal" in variant:
-                    (raw,) = apply_frugally(
-                        lambda x: (density_head(x),), flat, density_head.parameters()
+                    raw, flat = apply_frugally(
+                        lambda x: (density_head(x),),
+                        flat,
+                        density_head.parameters(),
+                        passes_on=True,
                     )
+                    table = flat.view(features.shape)
                 else:
                     raw = density_head(flat)
                 # The street's density decides where rays stop; the head's gradient is real.
                 sigma = density.detach() + 1e-3 * raw.float().sigmoid().view(density.shape)
-            field = VoxelField(grid, sigma, features, head)
+            field = VoxelField(grid, sigma, table, head)
             seen = field.render(rays, config)
             return objective(seen, rays, sigma, LossConfig()).total
 

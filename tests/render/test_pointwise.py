@@ -96,3 +96,23 @@ def test_rows_taken_and_put_back(by, monkeypatch):
     moved_rows.put(table, index, torch.full((3, 6), -1.0, device=device))
     assert torch.equal(table, expected)
     assert moved_rows.taken(table, index[:0]).shape == (0, 6)
+
+
+@pytest.mark.parametrize("share_used", [0.0, 0.4, 1.0])
+def test_a_table_passed_on_collects_all_its_gradients(share_used):
+    """Used by a head and by something else: as if both had used the table itself."""
+    used = (torch.arange(40) % 5 < 5 * share_used).double()
+    found = []
+    for passes_on in (True, False):
+        head = random_head(dtype=torch.float64)
+        table = torch.randn(40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        table.requires_grad_()
+        out, other = head(table), table
+        if passes_on:
+            out, other = pointwise.apply_frugally(
+                lambda rows, head=head: (head(rows),), table, head.parameters(), passes_on=True
+            )
+        loss = (out.square().sum(-1) * used).sum() + (other[7:20] ** 3).sum()
+        found.append([out, other, *torch.autograd.grad(loss, [table, *head.parameters()])])
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want)

@@ -160,7 +160,10 @@ class LangOcc(nn.Module):
         if torch.is_grad_enabled():
             # Hidden layers of every voxel would be the largest activations of a training step.
             head = self.density_head
-            (logits,) = apply_frugally(lambda part: (head(part),), rows, head.parameters())
+            logits, rows = apply_frugally(
+                lambda part: (head(part),), rows, head.parameters(), passes_on=True
+            )
+            features = rows.view(features.shape)
         else:
             parts = rows.split(CHUNK_ROWS.get(rows.device.type, OTHER_CHUNK_ROWS))
             logits = torch.cat([self.density_head(part) for part in parts])

@@ -30,6 +30,7 @@ class _Frugal(torch.autograd.Function):
         ctx: Context,
         function: Pointwise,
         skips_zeros: bool,
+        passes_on: bool,
         index: Tensor | None,
         features: Tensor,
         *parameters: Tensor,
@@ -47,16 +48,22 @@ class _Frugal(torch.autograd.Function):
         parts = features.split(chunk_rows) if index is None else index.split(chunk_rows)
         with torch.autocast(device, **ctx.autocast):
             chunks = [function(p if index is None else taken(features, p)) for p in parts]
-        if len(chunks) == 1:
-            return chunks[0]
-        return tuple(torch.cat(column) for column in zip(*chunks, strict=True))
+        outputs = chunks[0]
+        if len(chunks) > 1:
+            outputs = tuple(torch.cat(column) for column in zip(*chunks, strict=True))
+        ctx.passes_on = passes_on
+        return (*outputs, features.view_as(features)) if passes_on else outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         features, index, *parameters = ctx.saved_tensors
         chunk_rows = CHUNK_ROWS.get(ctx.device, OTHER_CHUNK_ROWS)
-        to_features = torch.zeros_like(features)
+        if ctx.passes_on:
+            *gradients, passed = gradients
+            to_features = passed.clone(memory_format=torch.contiguous_format)
+        else:
+            to_features = torch.zeros_like(features)
         to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
         for part in _parts_with_gradient(gradients, ctx.skips_zeros, chunk_rows):
             at = part if index is None else index[part]
@@ -71,14 +78,19 @@ class _Frugal(torch.autograd.Function):
                 allow_unused=True,
             )
             if to_rows is not None:
-                if isinstance(at, slice):
-                    to_features[at] = to_rows
-                else:
-                    put(to_features, at, to_rows)
+                _add(to_features, at, to_rows, to_zeros=not ctx.passes_on)
             for total, share in zip(to_parameters, found, strict=True):
                 if share is not None:
                     total += share
-        return None, None, None, to_features, *to_parameters
+        return None, None, None, None, to_features, *to_parameters
+
+
+def _add(table: Tensor, at: Tensor | slice, rows: Tensor, *, to_zeros: bool) -> None:
+    """Adds rows of gradient to those of a table, which the caller may know to be zeros."""
+    if isinstance(at, slice):
+        table[at] += rows
+    else:
+        put(table, at, rows if to_zeros else rows + taken(table, at))
 
 
 def _parts_with_gradient(
@@ -101,6 +113,7 @@ def apply_frugally(
     index: Int[Tensor, " picked"] | None = None,
     *,
     skips_zeros: bool = True,
+    passes_on: bool = False,
 ) -> tuple[Tensor, ...]:
     """`function(features[index])` of a function that treats every row alone.
 
@@ -114,6 +127,10 @@ def apply_frugally(
         index: Distinct rows to pick; None: all.
         skips_zeros: Look in the backward pass for rows without gradient. That waits for a GPU and
             reads all gradients: worth it where many rows have none.
+        passes_on: Return the table, too, last. Who uses that one spares a second table of
+            gradients, and their sum.
     """
+    if passes_on and index is not None:
+        raise ValueError("passes_on: expected no index beside it")
     learned = [parameter for parameter in parameters if parameter.requires_grad]
-    return _Frugal.apply(function, skips_zeros, index, features, *learned)  # type: ignore[return-value]
+    return _Frugal.apply(function, skips_zeros, passes_on, index, features, *learned)  # type: ignore[return-value]
