@@ -219,6 +219,7 @@ def test_a_folder_is_evaluated_and_merges(tmp_path: Path) -> None:
 
     generator, frames = np.random.default_rng(0), frames_along([0.0, 1.0, 2.0])
     truth = {f.token: street(generator) for f in frames}
+    truth["t2"][0, 0, 3:5] = 255
     pred = {f.token: street(generator) for f in frames}
     mask = np.ones(GRID.shape, np.uint8)
     for token, ids in truth.items():
@@ -238,6 +239,7 @@ def test_a_folder_is_evaluated_and_merges(tmp_path: Path) -> None:
         parts = parts.merge(one)
     np.testing.assert_array_equal(totals.total(), parts.total())
     assert totals.frames == parts.frames == 3
+    assert totals.other_labels == {"t2": 2}
     (tmp_path / "predictions" / "t1.npz").unlink()
     with pytest.raises(DataError, match=r"1 of 3 (.|\n)*t1.npz: no such file"):
         evaluate_rayiou(tmp_path / "predictions", [frames], label_path, grid=GRID)

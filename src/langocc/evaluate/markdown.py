@@ -117,6 +117,10 @@ def _rays(totals: RayTotals) -> str:
         table(["RayIoU", *at, "rays", "frames"], [[*numbers, scores.rays, totals.frames]]),
         "17 classes, those in neither labels nor predictions left out; no camera mask; depth where "
         "the ray leaves the first voxel that is not free.",
+        f"{sum(totals.other_labels.values())} voxels, in {len(totals.other_labels)} frames, carry "
+        "a label outside 0..17: they stop rays and belong to no class."
+        if totals.other_labels
+        else "",
         faults_text(totals.faults, "frames"),
         table(["id", "class", *at], classes),
     )

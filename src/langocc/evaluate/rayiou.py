@@ -68,23 +68,35 @@ class RayScores:
 
 @dataclass
 class RayTotals:
-    """Counts per scene: sums, so parts counted anywhere merge to the same numbers."""
+    """Counts per scene: sums, so parts counted anywhere merge to the same numbers.
+
+    `other_labels` names frames with voxels labelled outside 0..17, and how many: these stop rays
+    but belong to no class.
+    """
 
     scenes: dict[str, RayCounts] = field(default_factory=dict)
     frames: int = 0
     faults: list[Fault] = field(default_factory=list)
+    other_labels: dict[str, int] = field(default_factory=dict)
 
-    def update(self, scene: str, counts: RayCounts) -> None:
+    def update(self, scene: str, counts: RayCounts, token: str = "", other_labels: int = 0) -> None:
         """Adds one frame's counts."""
         self.scenes[scene] = self.scenes.get(scene, np.zeros_like(counts)) + counts
         self.frames += 1
+        if other_labels:
+            self.other_labels[token] = other_labels
 
     def merge(self, other: "RayTotals") -> "RayTotals":
         """Both parts together; neither is changed."""
         scenes = dict(self.scenes)
         for scene, counts in other.scenes.items():
             scenes[scene] = scenes.get(scene, np.zeros_like(counts)) + counts
-        return RayTotals(scenes, self.frames + other.frames, self.faults + other.faults)
+        return RayTotals(
+            scenes,
+            self.frames + other.frames,
+            self.faults + other.faults,
+            self.other_labels | other.other_labels,
+        )
 
     def total(self) -> RayCounts:
         """Counts over all scenes."""
@@ -223,7 +235,7 @@ def evaluate_rayiou(
     totals, batch = RayTotals(), batch or default_batch(device)
     places = [(scene, index) for scene in scenes for index in range(len(scene))]
 
-    def count(part: Sequence[tuple[Sequence[Frame], int]]) -> list[tuple[str, RayCounts] | Fault]:
+    def count(part: Sequence[tuple[Sequence[Frame], int]]) -> list[tuple | Fault]:
         loaded = [
             _load(predictions, scene, i, label_path(scene[i]), grid, prompts) for scene, i in part
         ]
@@ -231,7 +243,9 @@ def evaluate_rayiou(
         semantics, labels, origins = ([item[i] for item in ready] for i in range(3))
         results = iter(ray_counts(semantics, labels, origins, grid, device) if ready else ())
         return [
-            item if isinstance(item, Fault) else (scene[i].scene, next(results))
+            item
+            if isinstance(item, Fault)
+            else (scene[i].scene, next(results), scene[i].token, int((item[1] > FREE_ID).sum()))
             for item, (scene, i) in zip(loaded, part, strict=True)
         ]
 

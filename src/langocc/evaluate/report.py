@@ -137,6 +137,7 @@ def _rays(totals: RayTotals) -> dict[str, Any]:
         "depth": "where the ray leaves the first voxel that is not free",
         "class_names": OCC3D_CLASSES,
         "frames": totals.frames,
+        "frames_with_other_labels": totals.other_labels,
         "intervals": rayiou_intervals(totals),
         "faults": totals.faults,
     }
