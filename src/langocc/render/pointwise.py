@@ -60,7 +60,7 @@ class _Frugal(torch.autograd.Function):
         features, index, *parameters = ctx.saved_tensors
         chunk_rows = CHUNK_ROWS.get(ctx.device, OTHER_CHUNK_ROWS)
         if ctx.passes_on:
-            *gradients, passed = gradients
+            passed, gradients = gradients[-1], gradients[:-1]
             to_features = passed.clone(memory_format=torch.contiguous_format)
         else:
             to_features = torch.zeros_like(features)
