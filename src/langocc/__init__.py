@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langocc.asking import load
+    from langocc.deploy.stream import Stream
     from langocc.scenes.opening import open_dataset
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load", "open_dataset"]
+__all__ = ["Stream", "__version__", "load", "open_dataset"]
 
-_PLACES = {"load": "langocc.asking", "open_dataset": "langocc.scenes.opening"}
+_PLACES = {
+    "Stream": "langocc.deploy.stream",
+    "load": "langocc.asking",
+    "open_dataset": "langocc.scenes.opening",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -145,7 +145,7 @@ def pack_sample(
     return PackedBatch(
         images=_input_images(shown, augmentations, config, reader)[None],
         swap_rgb=config.swap_rgb,
-        rig=_rig(key, shown, augmentations, augmented_from_ego),
+        rig=camera_rig(key, shown, augmentations, augmented_from_ego),
         tokens=(token,),
         rays=rays,
         lidar_depth_m=depth_m,
@@ -196,12 +196,21 @@ def _largest_resize(drawn: ImageAugmentation, config: SampleConfig) -> tuple[int
     return int(drawn.image_size[0] * plain * zoom), int(drawn.image_size[1] * plain * zoom)
 
 
-def _rig(
+def camera_rig(
     key: Frame,
     shown: Sequence[Frame],
     augmentations: Sequence[ImageAugmentation],
     augmented_from_ego: np.ndarray,
 ) -> CameraRig:
+    """The cameras of a key frame and the frames shown with it, as a batch of one.
+
+    Args:
+        key: The key frame.
+        shown: Frames as the network sees them: the key frame, the one before, ...
+        augmentations: How each camera's input is cut.
+        augmented_from_ego: Flip of the ego frame.
+    """
+
     def stacked(name: str) -> Tensor:
         values = [[getattr(c, name) for c in frame.cameras.values()] for frame in shown]
         return torch.from_numpy(np.array(values, dtype=np.float64))[None]

@@ -93,8 +93,7 @@ def lifted_points_m(
     key_from_frame = key_from_cam(rig, frame, quirks)
     points_m = _unprojected(frustum, rig, rig.intrinsics[:, frame], key_from_frame)
     augmented_from_ego = rig.augmented_from_ego[:, None].expand_as(key_from_frame[..., :3, :3])
-    turned = augmented_from_ego.float().to(frustum.device)
-    return torch.stack(_times(turned, points_m), dim=-1)
+    return torch.stack(_times(augmented_from_ego.float(), points_m), dim=-1)
 
 
 def stereo_grid(
@@ -173,10 +172,11 @@ def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[
     """`matrix @ point`, each camera's matrix for all its points.
 
     A point's coordinates are kept apart, each a tensor over the frustum: quicker than a last axis
-    of three, and safe from a GPU that rounds matrix products to TF32 or bfloat16.
+    of three, and safe from a GPU that rounds matrix products to TF32 or bfloat16. The matrices may
+    lie on the processor, where composing them is quicker.
     """
     moved = []
-    for row in matrix.unbind(-2):
+    for row in matrix.to(point[0].device).unbind(-2):
         factors = [_per_point(factor) for factor in row.unbind(-1)]
         total = point[0] * factors[0]
         for axis, factor in zip(point[1:], factors[1:], strict=True):
@@ -187,7 +187,8 @@ def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[
 
 def _plus(point: list[Tensor], offset: Float[Tensor, "batch cam n"]) -> list[Tensor]:
     """`point + offset`, each camera's offset for all its points."""
-    return [axis + _per_point(o) for axis, o in zip(point, offset.unbind(-1), strict=True)]
+    offsets = offset.to(point[0].device).unbind(-1)
+    return [axis + _per_point(o) for axis, o in zip(point, offsets, strict=True)]
 
 
 def _per_point(
