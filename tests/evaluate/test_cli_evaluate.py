@@ -127,7 +127,9 @@ def test_several_processes_write_the_report_of_one(
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=120,
     )
-    one, two = ((tmp_path / n / "report-occ3d.json").read_text() for n in "12")
+    one, two = (json.loads((tmp_path / n / "report-occ3d.json").read_text()) for n in "12")
+    for report in (one, two):  # the checkout may have moved on between the two
+        del report["provenance"]["software"]
     assert one == two
 
 
