@@ -46,11 +46,17 @@ def test_a_checkpoint_file_is_a_teacher(
 
 
 def test_missing_and_left_over_names_are_refused(original: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(DataError, match=r"the first: extra \(left over\)"):
+    with pytest.raises(DataError, match="extra has no place in this network"):
         clip_from_openai({**original, "extra": torch.zeros(1)})
     del original["visual.ln_pre.weight"]
-    with pytest.raises(DataError, match=r"pre_layrnorm\.weight \(missing\)"):
+    with pytest.raises(DataError, match=r"pre_layrnorm\.weight is missing"):
         clip_from_openai(original)
+    original["visual.ln_pre.weight"] = torch.zeros(3)
+    with pytest.raises(DataError, match=r"pre_layrnorm\.weight: expected shape .*found \(3,\)"):
+        clip_from_openai(original)
+    nothing_known = {key: value for key, value in original.items() if "visual." in key}
+    with pytest.raises(DataError, match="positional_embedding is missing"):
+        clip_from_openai(nothing_known)
     with pytest.raises(DataError, match="ViT image tower"):
         clip_from_openai({"visual.layer1.0.conv1.weight": torch.zeros(1)})
 

@@ -143,6 +143,10 @@ def test_left_over_and_missing_names_are_refused() -> None:
     state["backbone.stem.0.weight"] = torch.zeros(16, 3, 3, 3)
     with pytest.raises(DataError, match=r"expected shape \(32, 3, 3, 3\), found \(16, 3, 3, 3\)"):
         network_from_state(state, "weights.pth")
+    many = {key: value for key, value in state.items() if "layer2" not in key or "bn" not in key}
+    with pytest.raises(DataError) as raised:
+        network_from_state(many, "weights.pth")
+    assert len(str(raised.value).splitlines()) == 11
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from langocc.errors import DataError
 
+LISTED_DIFFERENCES = 10
+"""How many differences an error lists."""
+
 
 def read_state(path: Path) -> Mapping[str, Tensor]:
     """The state dictionary of a checkpoint, of a plain one or of a TorchScript archive.
@@ -36,6 +39,30 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise DataError(f"{path}: expected a state dictionary, found {type(content).__name__}")
     return state
+
+
+def require_same_entries(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str
+) -> None:
+    """Refuses weights whose names or shapes are not the network's.
+
+    Raises:
+        DataError: lists the first ten differences.
+    """
+    differences = [
+        *(f"{name} is missing" for name in expected if name not in found),
+        *(f"{name} has no place in this network" for name in found if name not in expected),
+        *(
+            f"{name}: expected shape {tuple(expected[name].shape)}, found {tuple(value.shape)}"
+            for name, value in found.items()
+            if name in expected and value.shape != expected[name].shape
+        ),
+    ]
+    if differences:
+        listed = "\n  ".join(differences[:LISTED_DIFFERENCES])
+        raise DataError(
+            f"{source}: {len(differences)} entries differ from the network's, first:\n  {listed}"
+        )
 
 
 def digest_of(state: Mapping[str, Tensor]) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from langocc.errors import DataError
+from langocc.teachers.checkpoint import require_same_entries
 
 _RENAMED = [
     (r"^visual\.class_embedding$", "vision_model.embeddings.class_embedding"),
@@ -40,20 +41,22 @@ def clip_from_openai(state: Mapping[str, Tensor], source: str = "state") -> CLIP
     Sizes are read off the tensors, so any ViT of that layout loads. Float32.
 
     Raises:
-        DataError: names are missing or left over, or the image tower is no ViT.
+        DataError: names or shapes differ, of which it lists the first ten, or the image tower is no
+            ViT.
     """
     if "visual.conv1.weight" not in state or "visual.class_embedding" not in state:
         raise DataError(
             f"{source}: expected a CLIP with a ViT image tower in the original release's names"
         )
-    model = CLIPModel(_config(state))
-    renamed = dict(_rename(state))
-    expected = model.state_dict().keys()
-    if difference := sorted(renamed.keys() ^ expected):
+    try:
+        config = _config(state)
+    except KeyError as error:
         raise DataError(
-            f"{source}: {len(difference)} names differ from a CLIP's, the first: {difference[0]} "
-            f"({'left over' if difference[0] in renamed else 'missing'})"
-        )
+            f"{source}: {error.args[0]} is missing, from which sizes are read"
+        ) from None
+    model = CLIPModel(config)
+    renamed = dict(_rename(state))
+    require_same_entries(renamed, model.state_dict(), source)
     model.load_state_dict(renamed)
     return model.eval()
 

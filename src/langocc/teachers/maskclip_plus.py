@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from langocc.errors import DataError
-from langocc.teachers.checkpoint import digest_of
+from langocc.teachers.checkpoint import digest_of, require_same_entries
 from langocc.teachers.clip_text import ClipText
 from langocc.teachers.resnet_v1c import BLOCKS, ResNetV1c, SummedAspp
 from langocc.teachers.sampling import sample_upsampled
@@ -132,24 +132,20 @@ def network_from_state(state: Mapping[str, Tensor], source: str) -> tuple[MaskCl
         source: Where it came from, for messages.
 
     Raises:
-        DataError: the stages fit no known depth, or names or shapes differ.
+        DataError: the stages fit no known depth, or names or shapes differ; lists the first ten.
     """
     blocks = tuple(_blocks(state, stage) for stage in (1, 2, 3, 4))
     depth = next((d for d, expected in BLOCKS.items() if expected == blocks), None)
     if depth is None:
         raise DataError(f"{source}: stages of {blocks} blocks; known are {BLOCKS}")
     network = MaskClipPlusNetwork(depth)
-    wanted = {key: value.shape for key, value in network.state_dict().items()}
-    given = {key: value for key, value in state.items() if not _UNUSED.search(key)}
-    used = {key: shape for key, shape in wanted.items() if not _UNUSED.search(key)}
-    for key in sorted(used.keys() ^ given.keys()):
-        kind = "is missing" if key in used else "has no place in this network"
-        raise DataError(f"{source}: {key} {kind}")
-    for key, shape in used.items():
-        if given[key].shape != shape:
-            found = tuple(given[key].shape)
-            raise DataError(f"{source}: {key}: expected shape {tuple(shape)}, found {found}")
-    network.load_state_dict(network.state_dict() | given)  # step counters are left out
+    own = network.state_dict()
+    given, used = (
+        {key: value for key, value in entries.items() if not _UNUSED.search(key)}
+        for entries in (state, own)
+    )
+    require_same_entries(given, used, source)
+    network.load_state_dict(own | given)  # step counters are left out
     return network, depth
 
 
