@@ -1,11 +1,14 @@
 """The verb predict: files, pictures, depth against the LiDAR, and what it refuses."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 
 from langocc import cli
@@ -15,8 +18,11 @@ from langocc.geometry.grid import OCC3D_GRID
 from langocc.presets import PRESETS
 from langocc.render.config import RenderConfig
 from langocc.scenes.nuscenes import NuScenes, load
+from langocc.scenes.occ3d import FREE_ID
 from langocc.teachers.load import load_teacher
 from langocc.view.depth import check_depth, depth_map
+from langocc.view.export_page import MOST_BYTES
+from langocc.view.voxel_faces import open_faces
 from view.live_kit import label_source, untrained_run
 
 
@@ -75,6 +81,34 @@ def test_pictures_of_a_frame_are_made_once(
     assert prediction_path(out, frame.token).stat().st_mtime_ns in times.values()
 
 
+def test_pages_and_meshes_of_queries(
+    small_city: Path, run_folder: Path, dataset: NuScenes, tmp_path: Path, capsys
+) -> None:
+    frame = next(dataset.frames("val"))
+    folder = tmp_path / frame.token
+    arguments = [run_folder, "--root", small_city, "--token", frame.token, "--out", tmp_path]
+    arguments += ["--threshold", "0.02", "--html", "--ply"]
+    assert predict(*arguments, "--query", "yellow crane", "--query", "黄色的起重机") == 0
+    assert "note: The city's CLIP knows English only" in capsys.readouterr().out
+    semantics = read_prediction(prediction_path(tmp_path, frame.token)).semantics
+    meshes = sorted(path.stem for path in folder.glob("*.ply"))
+    assert meshes == ["classes", "query-1-yellow-crane", "query-2"]
+    faces = sum(int((open_faces(semantics != FREE_ID) >> bit & 1).sum()) for bit in range(6))
+    sizes = [len(trimesh.load(folder / f"{name}.ply", process=False).faces) for name in meshes]
+    assert sizes[0] == 2 * faces > 0
+    assert sizes[1] == sizes[2] > 0  # the field's own, larger cells
+    page = (folder / "page.html").read_text()
+    assert len(page.encode()) <= MOST_BYTES
+    data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page)[1])
+    assert [query["text"] for query in data["queries"]][:2] == ["yellow crane", "黄色的起重机"]
+    assert len(data["queries"]) >= 20
+    assert list(data["layers"]) == ["predicted", "true", "difference"]
+    assert data["lidar"]["count"] > 1000
+    assert predict(*arguments[:-1]) == 0  # no mesh asked for any more, no query
+    assert not list(folder.glob("*.ply"))
+    assert "yellow crane" not in (folder / "page.html").read_text().split('"a yellow crane"')[0]
+
+
 def test_nothing_occupied_is_no_error(
     small_city: Path, run_folder: Path, dataset: NuScenes, tmp_path: Path
 ) -> None:
@@ -111,6 +145,11 @@ def test_refusals(
     assert load_teacher("city-clip").id in said
     assert "no frame has the token 'x'" in refused(run_folder, *root, "--token", "x")
     assert "expected a text" in refused(run_folder, *root, "--query", "  ")
+    said = refused(run_folder, *root, "--query", "x" * 10_000)
+    assert "expected at most 200 characters, got 10,000" in said
+    assert len(said) < 300
+    said = refused(run_folder, *root, "--query", "car", "--pictures", "False")
+    assert "query: comes with the pictures" in said
     assert "> 0" in refused(run_folder, *root, "--threshold", "0")
     assert "got both" in refused(run_folder, *root, "--token", "x", "--split", "val")
     assert "no such run" in refused(tmp_path / "none", *root)

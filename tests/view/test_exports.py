@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from live_kit import label_source
 
 from langocc.errors import ConfigError
 from langocc.evaluate.labels import read_label
+from langocc.evaluate.projected import lidar_points_ego
 from langocc.geometry.grid import VoxelGrid
 from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES
 from langocc.view import export_page
+from langocc.view.difference import COLOURS, SAME_FREE, difference, difference_colours
 from langocc.view.export_page import MOST_BYTES, QUERIES, Exported, export_html, write_export
 from langocc.view.live_frame import exposed
 from langocc.view.voxel_faces import open_faces, write_ply
@@ -35,7 +38,8 @@ def shown(source) -> Exported:
     frame = source.frames[0]
     field = source.predictor.field(source.dataset, frame.token)
     truth = read_label(source.dataset.folders.occ3d_label(frame)).semantics
-    return Exported(frame, field, truth, 0.1, ("tree",), {"fact": "<b>bold</b>"})
+    kinds = difference(np.where(truth == VEGETATION, np.uint8(FREE_ID), truth), truth)
+    return Exported(frame, field, truth, 0.1, ("tree",), {"fact": "<b>bold</b>"}, kinds)
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +109,44 @@ def test_a_page_holds_everything(page: str, shown: Exported) -> None:
 
 
 def test_without_truth_there_is_one_layer(source, shown: Exported) -> None:
-    page = export_html(replace(shown, truth=None), source.speaker, source.classes).decode()
+    alone = replace(shown, truth=None, difference=None)
+    page = export_html(alone, source.speaker, source.classes).decode()
     assert list(data_of(page)["layers"]) == ["predicted"]
+
+
+def test_a_page_holds_the_difference(page: str, shown: Exported) -> None:
+    layer = data_of(page)["layers"]["difference"]
+    x, y, z, _, kinds = unpacked(layer["voxels"]).reshape(-1, 5).T
+    np.testing.assert_array_equal(shown.difference[x, y, z], kinds)
+    names = {layer["classes"][kind]["name"] for kind in np.unique(kinds)}
+    assert names == {"right", "missed"}
+    np.testing.assert_array_equal(kinds == 2, shown.truth[x, y, z] == VEGETATION)
+
+
+def test_a_page_holds_the_lidar(source, page: str, shown: Exported, monkeypatch) -> None:
+    lidar = data_of(page)["lidar"]
+    steps = np.frombuffer(base64.b64decode(lidar["points"]), "<u2").reshape(-1, 3)
+    points = lidar_points_ego(shown.frame)
+    inside = points[shown.field.grid.contains(points)]
+    assert lidar["count"] == len(steps) == len(inside) > 1000
+    np.testing.assert_allclose(steps * lidar["step"] + lidar["lower"], inside, atol=1e-3)
+    monkeypatch.setattr(export_page, "MOST_POINTS", 500)
+    few = data_of(export_html(shown, source.speaker, source.classes).decode())["lidar"]
+    assert 250 < few["count"] <= 500
+    blind = replace(shown, frame=replace(shown.frame, lidar=None))
+    assert data_of(export_html(blind, source.speaker, source.classes).decode())["lidar"] is None
+
+
+def test_differences_by_hand() -> None:
+    car, tree, free, unknown = 4, 16, FREE_ID, 255
+    said = np.array([[[car, car, car, free, free, car]]], np.uint8)
+    true = np.array([[[car, tree, free, tree, free, unknown]]], np.uint8)
+    kinds = [0, 1, 3, 2, SAME_FREE, SAME_FREE]
+    assert difference(said, true).ravel().tolist() == kinds
+    seen = np.array([[[True, False, True, False, True, True]]])
+    assert difference(said, true, seen).ravel().tolist() == [0, 255, 3, 255, 255, 255]
+    colours = [tuple(c) for c in difference_colours(difference(said, true)).reshape(-1, 3).tolist()]
+    assert colours == [*(COLOURS[kind] for kind in kinds[:4]), (255, 255, 255), (255, 255, 255)]
 
 
 def test_a_page_keeps_its_size(source, shown: Exported, tmp_path: Path, monkeypatch) -> None:
@@ -152,8 +192,16 @@ def test_in_a_browser_queries_are_filtered_and_colour_voxels(page: str, tmp_path
         tab.type("zzz")
         tab.wait_for("document.body.dataset.left === '0'")
         assert "free text needs the live page" in tab.run("document.body.innerText").lower()
-        tab.run("document.querySelector('[data-layer=true]').click()")
-        assert tab.run("document.body.dataset.shown") == "true"
+        pictures = []
+        for layer in ("true", "difference"):
+            tab.run(f"document.querySelector('[data-layer={layer}]').click()")
+            assert tab.run("document.body.dataset.shown") == layer
+            pictures.append(voxels_of(tab))
+        assert "missed" in tab.run("document.getElementById('legend').innerText")
+        tab.run("document.getElementById('lidar').click()")
+        pictures.append(voxels_of(tab))
+        for one, other in pairwise(pictures):
+            assert (np.abs(one.astype(int) - other) > 20).mean() > 0.004
 
 
 def voxels_of(tab) -> np.ndarray:

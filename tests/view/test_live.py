@@ -7,20 +7,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from chromium_kit import find_chromium, open_tab
+from chromium_kit import Tab, find_chromium, open_tab
 from live_kit import OCCUPIED, label_source, untrained_run
 
 from langocc.errors import ConfigError
+from langocc.evaluate.predictions import Prediction
+from langocc.geometry.grid import VoxelGrid
 from langocc.queries import MOST_CHARACTERS
-from langocc.scenes.occ3d import OCC3D_CLASSES, OCC3D_PALETTE
+from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES, OCC3D_PALETTE
+from langocc.view.difference import COLOURS
+from langocc.view.faces import look_at
 from langocc.view.live import LiveView, Source, check_address
+from langocc.view.live_cameras import first_voxels
 from langocc.view.live_colours import COLD, QUERY_COLOURS, paint
-from langocc.view.live_frame import exposed, prepare
+from langocc.view.live_frame import exposed, label_of, prepare
 from langocc.view.live_text import EMPTY, MOST_QUERIES, read_queries
 
 VEGETATION, CAR = OCC3D_CLASSES.index("vegetation"), OCC3D_CLASSES.index("car")
@@ -113,6 +119,96 @@ def test_truth_takes_the_place_of_the_prediction(view: LiveView) -> None:
     assert (view._scene._cubes["/predicted"].visible, view._scene._cubes["/true"].visible) == (0, 1)
 
 
+def test_the_difference_is_counted_where_a_camera_sees(source: Source, monkeypatch) -> None:
+    """A prediction with its cars called trees, a third of it gone, and a wall in the air."""
+    import langocc.view.live as live
+
+    frame = source.frames[0]
+    label = label_of(source.dataset, frame)
+    wrong = label.semantics.copy()
+    wrong[wrong == CAR] = VEGETATION
+    wrong[::3] = FREE_ID
+    wrong[100, 80:120, 15] = CAR
+    monkeypatch.setattr(live, "predict_classes", lambda *_: Prediction(wrong))
+    view = LiveView(replace(source, frames=[frame]), 0.1, "127.0.0.1", 0)
+    try:
+        view.controls.voxels = "difference"
+        view.refresh()
+        cubes = view._scene._cubes
+        shown = {name: handle.visible for name, handle in cubes.items()}
+        assert shown == {"/predicted": False, "/true": False, "/difference": True}
+        seen = label.mask_camera
+        is_true, is_said = label.semantics != FREE_ID, wrong != FREE_ID
+        expected = [
+            (seen & is_true & (wrong == label.semantics)).sum(),
+            (seen & is_true & is_said & (wrong != label.semantics)).sum(),
+            (seen & is_true & ~is_said).sum(),
+            (seen & ~is_true & is_said).sum(),
+        ]
+        assert min(expected[:3]) > 0
+        assert view._kinds == expected
+        assert f"missed: {expected[2]:,} voxels" in view.controls._legend.content
+        colours = {tuple(c) for c in view._scene.colours("/difference").tolist()}
+        assert colours <= set(COLOURS)
+        assert len(colours) >= 3
+    finally:
+        view.stop()
+
+
+def test_answers_are_painted_on_the_photographs(view: LiveView) -> None:
+    view.refresh()
+    ready = view._prepared[view._shown]
+    before = {name: handle.image.copy() for name, handle in view._scene._frusta.items()}
+    for name, picture in ready.seen.photographs.items():
+        np.testing.assert_array_equal(before[name], picture)
+    view.ask("tree")
+    ids = ids_of(view)
+    for name, handle in view._scene._frusta.items():
+        voxels = ready.seen.voxels[name].repeat(2, 0).repeat(2, 1)[: len(handle.image)]
+        is_tree = np.where(voxels >= 0, ids[voxels] == VEGETATION, False)
+        red, blue = (handle.image[..., c].astype(int) for c in (0, 2))
+        assert (red - blue)[~is_tree].max(initial=0) < 140
+        if is_tree.sum() > 200:
+            assert (red - blue)[is_tree].mean() > (red - blue)[~is_tree].mean() + 20, name
+    name = list(ready.seen.photographs)[2]
+    view.controls.camera = name
+    view.ask("tree")
+    np.testing.assert_array_equal(view.controls._picture.image, view._scene._frusta[name].image)
+    view.ask("")
+    np.testing.assert_array_equal(view._scene._frusta[name].image, before[name])
+
+
+def test_a_pixel_shows_the_first_voxel_of_its_ray() -> None:
+    grid = VoxelGrid((0.0, -5.0, -5.0), (20.0, 5.0, 5.0), 0.5)
+    eye = look_at((-2.0, 0.0, 0.0), (10.0, 0.0, 0.0), (40, 20), 60.0)
+    numbers = np.full(grid.shape, -1, np.int32)
+    numbers[20, :, :] = 7  # a wall 12 m away, its left upper part covered by a nearer one
+    numbers[8, 10:, 10:] = 3
+    seen = first_voxels(eye, numbers, grid)
+    assert seen.shape == (10, 20)
+    assert (seen[:5, :10] == 3).all()
+    assert seen[7, 12] == 7
+    assert (first_voxels(eye, np.full_like(numbers, -1), grid) == -1).all()
+    back = look_at((-2.0, 0.0, 0.0), (-10.0, 0.0, 0.0), (40, 20), 60.0)
+    assert (first_voxels(back, numbers, grid) == -1).all()
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../../../../../etc/hostname", "/%2e%2e/%2e%2e/etc/hostname", "//etc/hostname"]
+)
+def test_no_file_of_the_machine_is_served(view: LiveView, path: str) -> None:
+    secret = Path("/etc/hostname")
+    if not secret.is_file():
+        pytest.skip("this machine has no /etc/hostname")
+    with socket.create_connection(("127.0.0.1", view.port), timeout=10) as raw:
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while part := raw.recv(65536):
+            answer += part
+    assert b" 404 " in answer.splitlines()[0]
+    assert secret.read_bytes().strip() not in answer
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -142,8 +238,6 @@ def test_typed_markup_stays_text(view: LiveView) -> None:
 
 
 def test_a_damaged_image_is_told_on_the_page(source: Source, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     name, camera = next(iter(source.frames[1].cameras.items()))
     (tmp_path / "cut.jpg").write_bytes(camera.image_path.read_bytes()[:500])
     cameras = {**source.frames[1].cameras, name: replace(camera, image_path=tmp_path / "cut.jpg")}
@@ -218,12 +312,29 @@ def test_typing_in_a_browser_colours_the_page(view: LiveView, tmp_path: Path) ->
     chromium = find_chromium()
     if chromium is None:
         pytest.skip("no Chromium on this machine")
+    view.ask("")
     before = view.colours.copy()
     with open_tab(chromium, f"http://127.0.0.1:{view.port}", tmp_path / "profile", (900, 500)) as t:
         t.wait_for("document.body.innerText.includes('visible voxels')", 90)
         t.run("document.querySelector('input.mantine-TextInput-input:not([value^=ws])').focus()")
+        first = settled(t)
         t.type("vegetation")
         t.wait_for("document.body.innerText.includes('similarity')", 90)
-        picture = np.asarray(t.picture())
+        second = settled(t)
     assert (view.colours != before).any()
-    assert picture.std() > 5
+    stage = np.s_[:, : first.shape[1] // 2]  # left of the panel: the voxels alone
+    assert first[stage].std() > 5
+    changed = (np.abs(first[stage].astype(int) - second[stage]) > 20).any(axis=-1)
+    assert changed.mean() > 0.05
+
+
+def settled(tab: Tab, seconds: float = 60) -> np.ndarray:
+    """The page's picture once two in a row, a second apart, are the same."""
+    end, last = time.monotonic() + seconds, np.asarray(tab.picture())
+    while time.monotonic() < end:
+        time.sleep(1)
+        now = np.asarray(tab.picture())
+        if (now == last).all():
+            return now
+        last = now
+    return last

@@ -192,12 +192,14 @@ class Predict:
         if are_drawn(folder, record):
             return {}
         field = predictor.field(dataset, frame.token) if field is None else field
+        truth = read_label(label) if label is not None and has_label else None
         shown = Shown(
             frame,
             field,
             read_prediction(prediction_path(self.folder, frame.token)).semantics,
-            read_label(label).semantics if label is not None and has_label else None,
+            None if truth is None else truth.semantics,
             speaker.similarity(field, self.query, self._level(predictor), templates=self.templates),
+            None if truth is None else truth.mask_camera,
         )
         remove_exports(folder)
         if self.ply:

@@ -5,7 +5,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const COLD = [214, 217, 222], LIGHT = [0.86, 0.74, 0.68, 0.62, 1.0, 0.5];
-const state = { layer: "predicted", query: null, level: 0.35, over: true };
+const SAID = { predicted: "Predicted occupancy", true: "True occupancy", difference: "Prediction against truth" };
+const state = { layer: "predicted", query: null, level: 0.35, over: true, lidar: false };
 
 // ---- cubes: x, y, z, open faces, class of each voxel become one row a face -------------------
 function faces(layer) {
@@ -22,11 +23,13 @@ const layers = Object.fromEntries(Object.entries(data.layers).map(([name, l]) =>
 const vehicle = faces(data.vehicle);
 for (const query of data.queries) query.heat = bytes(query.heat);
 
+const classesOf = (layer) => layer.classes ?? data.classes;
+
 // ---- colours: rgb and how much of a photograph a face covers ---------------------------------
 function colourOf(v) {
   const layer = layers[state.layer];
   if (state.query === null || state.layer !== "predicted")
-    return [...(data.classes[layer.rows[5 * v + 4]]?.colour ?? COLD), 135];
+    return [...(classesOf(layer)[layer.rows[5 * v + 4]]?.colour ?? COLD), 135];
   const heat = state.query.heat[v];
   return heat >= 255 * state.level && heat > 0 ? [...data.heat[heat], 90 + heat * 0.6] : [...COLD, 0];
 }
@@ -66,24 +69,57 @@ void main() {
   float alpha = isOver ? shade.a : 1.0;
   pixel = vec4(shade.rgb * edge * alpha, alpha);
 }`;
-let program, buffers = {}, at = {};
-function start() {
-  program = gl.createProgram();
-  for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+const POINT = `#version 300 es
+in vec3 step; uniform mat4 clipFromEgo; uniform vec3 lower; uniform float cell;
+out vec3 shade;
+void main() {
+  vec3 place = lower + cell * step;
+  gl_Position = clipFromEgo * vec4(place, 1.0);
+  gl_Position.z -= 0.4 / gl_Position.w; // half a metre nearer: a point inside its cube is seen
+  gl_PointSize = clamp(110.0 / gl_Position.w, 1.5, 5.0);
+  shade = mix(vec3(0.05, 0.2, 0.55), vec3(0.0, 0.65, 0.62), clamp((place.z + 1.0) / 5.0, 0.0, 1.0));
+}`;
+const DOT = `#version 300 es
+precision highp float;
+in vec3 shade; out vec4 pixel;
+void main() { pixel = vec4(shade, 1.0); }`;
+let program, points, buffers = {}, at = {};
+function compiled(...sources) {
+  const made = gl.createProgram();
+  [gl.VERTEX_SHADER, gl.FRAGMENT_SHADER].forEach((kind, i) => {
     const shader = gl.createShader(kind);
-    gl.shaderSource(shader, source);
+    gl.shaderSource(shader, sources[i]);
     gl.compileShader(shader);
     if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
-    gl.attachShader(program, shader);
-  }
-  gl.linkProgram(program);
-  gl.useProgram(program);
+    gl.attachShader(made, shader);
+  });
+  gl.linkProgram(made);
+  return made;
+}
+function start() {
+  program = compiled(VERTEX, FRAGMENT);
   for (const name of ["clipFromEgo", "lower", "cell", "isOver"]) at[name] = gl.getUniformLocation(program, name);
   gl.enable(gl.DEPTH_TEST);
   for (const [name, layer] of [...Object.entries(layers), ["vehicle", vehicle]]) {
     buffers[name] = { place: fill(layer.place), colour: gl.createBuffer() };
   }
   fill(paint(vehicle, () => [38, 40, 46, 255]), buffers.vehicle.colour);
+  if (data.lidar) {
+    points = compiled(POINT, DOT);
+    buffers.lidar = fill(new Uint16Array(bytes(data.lidar.points).buffer));
+  }
+}
+function drawPoints(clipFromEgo) {
+  gl.useProgram(points);
+  const index = gl.getAttribLocation(points, "step");
+  gl.bindBuffer(gl.ARRAY_BUFFER, buffers.lidar);
+  gl.enableVertexAttribArray(index);
+  gl.vertexAttribPointer(index, 3, gl.UNSIGNED_SHORT, false, 0, 0);
+  gl.vertexAttribDivisor(index, 0);
+  gl.uniformMatrix4fv(gl.getUniformLocation(points, "clipFromEgo"), false, clipFromEgo);
+  gl.uniform3fv(gl.getUniformLocation(points, "lower"), data.lidar.lower);
+  gl.uniform1f(gl.getUniformLocation(points, "cell"), data.lidar.step);
+  gl.drawArrays(gl.POINTS, 0, data.lidar.count);
 }
 function fill(array, buffer = gl.createBuffer()) {
   gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
@@ -91,6 +127,7 @@ function fill(array, buffer = gl.createBuffer()) {
   return buffer;
 }
 function draw(name, layer, clipFromEgo, isOver) {
+  gl.useProgram(program);
   for (const [attribute, unit] of [["place", false], ["colour", true]]) {
     const index = gl.getAttribLocation(program, attribute);
     gl.bindBuffer(gl.ARRAY_BUFFER, buffers[name][attribute]);
@@ -140,6 +177,7 @@ function drawScene() {
   clear(canvas.width, canvas.height);
   draw(state.layer, layers[state.layer], orbit(), false);
   draw("vehicle", vehicle, orbit(), false);
+  if (data.lidar && state.lidar) drawPoints(orbit());
 }
 function clear(width, height) {
   gl.viewport(0, 0, width, height);
@@ -170,7 +208,7 @@ function refresh() {
   }
   $("level-row").hidden = !isHeat;
   $("level-text").textContent = state.level.toFixed(2);
-  $("said").textContent = isHeat ? `“${state.query.text}”` : state.layer === "true" ? "True occupancy" : "Predicted occupancy";
+  $("said").textContent = isHeat ? `“${state.query.text}”` : SAID[state.layer];
   legend(isHeat);
   document.body.dataset.shown = isHeat ? state.query.text : state.layer;
 }
@@ -197,11 +235,11 @@ function legend(isHeat) {
   const there = new Set(), list = element("ul");
   for (let v = 0; v < layer.count; v++) there.add(layer.rows[5 * v + 4]);
   for (const id of [...there].sort((a, b) => a - b)) {
-    const item = element("li"), { name, colour } = data.classes[id];
+    const item = element("li"), { name, colour } = classesOf(layer)[id];
     item.append(element("i", "", { style: `background: rgb(${colour})` }), name);
     list.append(item);
   }
-  box.append(element("h2", "Classes"), list, element("p", `${layer.count.toLocaleString("en")} visible voxels`));
+  box.append(element("h2", layer.classes ? "Prediction against truth" : "Classes"), list, element("p", `${layer.count.toLocaleString("en")} visible voxels`));
   if (data.hidden && state.layer === "predicted") box.append(element("p", `${data.hidden.toLocaleString("en")} less dense ones are left out`));
 }
 function filter() {
@@ -216,7 +254,7 @@ function filter() {
   document.body.dataset.left = left;
 }
 function build() {
-  const names = { predicted: "Predicted", true: "True" };
+  const names = { predicted: "Predicted", true: "True", difference: "Difference" };
   for (const name of Object.keys(layers)) {
     const button = element("button", names[name], { "data-layer": name });
     button.onclick = () => { Object.assign(state, { layer: name, query: null }); refresh(); };
@@ -236,6 +274,8 @@ function build() {
   $("filter").oninput = filter;
   $("filter").onkeydown = (event) => { if (event.key === "Enter") $("queries").querySelector("li:not([hidden]) button")?.click(); };
   $("level").oninput = (event) => { state.level = Number(event.target.value); refresh(); };
+  $("lidar-row").hidden = !data.lidar;
+  $("lidar").onchange = (event) => { state.lidar = event.target.checked; show(); };
   $("over").onchange = (event) => { state.over = event.target.checked; refresh(); };
 }
 function steer() {

@@ -8,7 +8,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from langocc.errors import ConfigError
+from langocc.evaluate.projected import lidar_points_ego
 from langocc.field import VoxelField
 from langocc.files import replacing
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
@@ -27,6 +28,7 @@ from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES, OCC3D_PALETTE
 from langocc.speaking import Speaker
 from langocc.view.colours import heat_colours, heat_range
+from langocc.view.difference import COLOURS, NAMES, SAME_FREE
 from langocc.view.frame_figures import camera_title
 from langocc.view.live_frame import MOST_VOXELS, Prediction, prepare
 from langocc.view.pictures import class_oblique, eye_of, mark_of_vehicle, photograph
@@ -37,6 +39,9 @@ MOST_BYTES = 5_000_000
 
 CODE_BYTES = 60_000
 """Set aside for script, style, legend and the names of queries."""
+
+MOST_POINTS = 30_000
+"""LiDAR points of a page; of more, every second, third, ... is kept."""
 
 QUERIES = (
     *("a red car", "a yellow taxi", "a car", "a truck", "a bus", "a van", "a motorcycle"),
@@ -59,6 +64,7 @@ class Exported:
         threshold: Density from which a voxel is occupied, 1/m.
         queries: The user's own texts.
         facts: Name -> value, printed at the foot.
+        difference: Prediction against truth, as `view.difference` numbers it; None: no truth.
     """
 
     frame: Frame
@@ -67,6 +73,7 @@ class Exported:
     threshold: float
     queries: Sequence[str]
     facts: Mapping[str, str]
+    difference: UInt8[np.ndarray, "x y z"] | None = None
 
 
 def write_export(path: Path, shown: Exported, speaker: Speaker, classes: ClassQueries) -> None:
@@ -101,25 +108,56 @@ def export_html(shown: Exported, speaker: Speaker, classes: ClassQueries) -> byt
     """
     texts = tuple(dict.fromkeys((*shown.queries, *QUERIES)))
     cameras = [_camera(shown.frame, name) for name in shown.frame.cameras]
-    truth = None if shown.truth is None else _layer(shown.truth != FREE_ID, shown.truth, OCC3D_GRID)
-    fixed = CODE_BYTES + 200_000 + len(json.dumps([cameras, truth]))
+    fixed_layers, lidar = _fixed_layers(shown), _lidar(shown.frame, shown.field.grid)
+    fixed = CODE_BYTES + 200_000 + len(json.dumps([cameras, fixed_layers, lidar]))
     room = (MOST_BYTES - fixed) * 3 // 4  # base64
     most = int(np.clip(room // (5 + len(texts)), 1, MOST_VOXELS))
     prediction = prepare(shown.field, classes, shown.threshold, most)
     data = {
-        "layers": {"predicted": _predicted(shown, prediction)} | ({"true": truth} if truth else {}),
+        "layers": {"predicted": _predicted(shown, prediction)} | fixed_layers,
+        "lidar": lidar,
         "vehicle": _vehicle(shown.field.grid),
         "queries": _answers(prediction, speaker, texts),
         "cameras": cameras,
-        "classes": [
-            {"name": name.replace("_", " "), "colour": colour}
-            for name, colour in zip(OCC3D_CLASSES, OCC3D_PALETTE, strict=True)
-        ],
+        "classes": _legend(zip(OCC3D_CLASSES, OCC3D_PALETTE, strict=True)),
         "heat": heat_colours(np.linspace(0, 1, 256)).tolist(),
         "hidden": prediction.hidden,
         "drawn": _drawn(prediction, shown.field.grid),
     }
     return _page(shown, data).encode()
+
+
+def _fixed_layers(shown: Exported) -> dict[str, Any]:
+    """Truth and difference, as far as they are known."""
+    layers = {}
+    if shown.truth is not None:
+        layers["true"] = _layer(shown.truth != FREE_ID, shown.truth, OCC3D_GRID)
+    if shown.difference is not None:
+        differs = _layer(shown.difference != SAME_FREE, shown.difference, OCC3D_GRID)
+        layers["difference"] = differs | {"classes": _legend(zip(NAMES, COLOURS, strict=True))}
+    return layers
+
+
+def _legend(entries: Iterable[tuple[str, tuple[int, int, int]]]) -> list[dict[str, Any]]:
+    return [{"name": name.replace("_", " "), "colour": colour} for name, colour in entries]
+
+
+def _lidar(frame: Frame, grid: VoxelGrid) -> dict[str, Any] | None:
+    """Points of the sweep inside the grid, in steps of a 65535th of its longest side."""
+    if frame.lidar is None:
+        return None
+    points = lidar_points_ego(frame)
+    points = points[grid.contains(points)]
+    points = points[:: max(-(-len(points) // MOST_POINTS), 1)]
+    lower = np.asarray(grid.lower_m)
+    step = float((np.asarray(grid.upper_m) - lower).max()) / 65535
+    steps = np.round((points - lower) / step).astype("<u2")
+    return {
+        "points": _base64(steps.tobytes()),
+        "count": len(steps),
+        "lower": grid.lower_m,
+        "step": step,
+    }
 
 
 def _predicted(shown: Exported, prediction: Prediction) -> dict[str, Any]:

@@ -62,5 +62,7 @@ def write_frame_page(
         "truth": "none" if shown.truth is None else "Occ3D label, also where no camera sees it",
     }
     queries = list(shown.answers)
-    exported = Exported(shown.frame, shown.field, shown.truth, threshold, queries, facts)
+    exported = Exported(
+        shown.frame, shown.field, shown.truth, threshold, queries, facts, shown.difference
+    )
     write_export(path, exported, speaker, classes)

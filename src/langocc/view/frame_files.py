@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from langocc.field import VoxelField
@@ -19,6 +19,12 @@ from langocc.render.config import RenderConfig
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID
 from langocc.view.depth import check_depth, depth_map, depth_picture, front_camera
+from langocc.view.difference import (
+    difference,
+    difference_bev,
+    difference_legend,
+    difference_oblique,
+)
 from langocc.view.frame_figures import camera_occupancy, query_figures
 from langocc.view.pictures import bev_classes, class_oblique
 from langocc.view.sheets import beside, class_legend, sheet, stacked
@@ -37,6 +43,7 @@ class Shown:
         semantics: Predicted Occ3D ids.
         truth: True Occ3D ids; None: there is no label.
         answers: Query -> similarity of each of the field's voxels; NaN where nothing is.
+        seen: Voxels whose truth a camera sees; None: all.
     """
 
     frame: Frame
@@ -44,6 +51,14 @@ class Shown:
     semantics: UInt8[np.ndarray, "x y z"]
     truth: UInt8[np.ndarray, "x y z"] | None
     answers: Mapping[str, Float[np.ndarray, "cell_x cell_y cell_z"]]
+    seen: Bool[np.ndarray, "x y z"] | None = None
+
+    @property
+    def difference(self) -> UInt8[np.ndarray, "x y z"] | None:
+        """Prediction against truth, as `view.difference` numbers it; None without truth."""
+        if self.truth is None:
+            return None
+        return difference(self.semantics, self.truth, self.seen)
 
 
 def are_drawn(folder: Path, record: Mapping[str, Any]) -> bool:
@@ -82,7 +97,7 @@ def draw_files(
     depth_m = depth_map(shown.field, shown.frame, name, config)
     _save(folder / "depth.png", depth_picture(shown.frame, name, depth_m, check, config.far_m))
     _save(folder / "cameras.png", camera_occupancy(shown.frame, shown.semantics))
-    _save(folder / "occupancy.png", occupancy_picture(shown.semantics, shown.truth))
+    _save(folder / "occupancy.png", occupancy_picture(shown.semantics, shown.truth, shown.seen))
     for file, picture in _answers(shown):
         _save(folder / file, picture)
     with replacing(folder / RECORD) as path:
@@ -91,18 +106,32 @@ def draw_files(
 
 
 def occupancy_picture(
-    semantics: UInt8[np.ndarray, "x y z"], truth: UInt8[np.ndarray, "x y z"] | None
+    semantics: UInt8[np.ndarray, "x y z"],
+    truth: UInt8[np.ndarray, "x y z"] | None,
+    seen: Bool[np.ndarray, "x y z"] | None = None,
 ) -> Image.Image:
-    """Occupancy in perspective and from above; with truth beside it where there is one."""
+    """Occupancy in perspective and from above; with truth and difference where there is truth.
+
+    Args:
+        semantics: Predicted Occ3D ids.
+        truth: True Occ3D ids.
+        seen: Voxels that are judged in the difference; None: all.
+    """
+    size = (950, 600) if truth is None else (800, 505)
     versions = {"predicted": semantics} | ({} if truth is None else {"true": truth})
-    tiles: dict[str, Image.Image] = {}
-    for name, ids in versions.items():
-        tiles[f"{name}, from behind"] = class_oblique(ids, OCC3D_GRID, (950, 600))
-    for name, ids in versions.items():
-        tiles[f"{name}, from above (ahead is up)"] = bev_classes(ids, OCC3D_GRID, 3)
-    page = sheet(tiles, 2)
+    sides = {f"{n}, from behind": class_oblique(i, OCC3D_GRID, size) for n, i in versions.items()}
+    tops = {f"{n}, from above (ahead is up)": bev_classes(i) for n, i in versions.items()}
+    if truth is not None:
+        kinds = difference(semantics, truth, seen)
+        what = "difference" if seen is None else "difference where a camera sees"
+        sides[what] = difference_oblique(kinds, OCC3D_GRID, size)
+        tops[f"{what}, from above"] = difference_bev(kinds)
+    page = sheet(sides | tops, len(sides) if truth is not None else 2)
     there = np.unique(np.concatenate([ids.ravel() for ids in versions.values()]))
-    return stacked([page, class_legend([int(i) for i in there if i != FREE_ID], page.width)])
+    legends = [class_legend([int(i) for i in there if i != FREE_ID], page.width)]
+    if truth is not None:
+        legends.append(difference_legend(page.width))
+    return stacked([page, *legends])
 
 
 def _answers(shown: Shown) -> Iterator[tuple[str, Image.Image]]:

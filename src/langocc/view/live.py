@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,17 +15,33 @@ import viser
 from jaxtyping import UInt8
 
 from langocc.errors import ConfigError, LangOccError
-from langocc.predictor import ClassQueries, Predictor
+from langocc.predictor import ClassQueries, Predictor, predict_classes
 from langocc.queries import word_notes
 from langocc.scenes.frame import Frame
 from langocc.scenes.nuscenes import NuScenes
 from langocc.speaking import Speaker
 from langocc.view.colours import class_colours
+from langocc.view.difference import SAME_FREE, difference, difference_colours
+from langocc.view.live_cameras import Seen, seen
 from langocc.view.live_colours import Painted, paint
 from langocc.view.live_controls import Controls
-from langocc.view.live_frame import Cubes, Prediction, classes_of, lidar_in, prepare, true_cubes
-from langocc.view.live_legend import class_legend_html, facts_html, notes_html, query_legend_html
-from langocc.view.live_scene import PREDICTED, TRUE, LiveScene
+from langocc.view.live_frame import (
+    Cubes,
+    Prediction,
+    classes_of,
+    label_of,
+    lidar_in,
+    prepare,
+    visible_cubes,
+)
+from langocc.view.live_legend import (
+    class_legend_html,
+    difference_legend_html,
+    facts_html,
+    notes_html,
+    query_legend_html,
+)
+from langocc.view.live_scene import DIFFERENT, PREDICTED, TRUE, LiveScene
 from langocc.view.live_text import read_queries
 
 KEPT = 8
@@ -73,6 +89,23 @@ class Source:
     frames: Sequence[Frame]
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A frame ready to be shown.
+
+    Attributes:
+        prediction: Its visible voxels.
+        seen: Its photographs and the voxels before them.
+        truth: The label's visible voxels; None: there is no label.
+        kinds: Prediction against truth where a camera sees, as `view.difference` numbers it.
+    """
+
+    prediction: Prediction
+    seen: Seen
+    truth: Cubes | None
+    kinds: UInt8[np.ndarray, "x y z"] | None
+
+
 class LiveView:
     """A server and what it shows. All who open the page see and steer the same."""
 
@@ -90,9 +123,10 @@ class LiveView:
             DataError: a file of the first frame is missing or damaged.
         """
         self.source = source
-        self._prepared: OrderedDict[tuple[str, float], Prediction] = OrderedDict()
+        self._prepared: OrderedDict[tuple[str, float], _Ready] = OrderedDict()
         self._shown: tuple[str, float] | None = None
         self._truth: Cubes | None = None
+        self._kinds: list[int] = []
         self._lock = threading.RLock()
         first = self._predict(source.frames[0], threshold)
         check_address(host, port)
@@ -103,7 +137,8 @@ class LiveView:
         )
         self._scene = LiveScene(self._server)
         top = source.predictor.config.model.head.density_scale
-        self.controls = Controls(self._server.gui, len(source.frames), threshold, top)
+        cameras = list(source.frames[0].cameras)
+        self.controls = Controls(self._server.gui, len(source.frames), cameras, threshold, top)
         self._draw(source.frames[0], threshold, first)
         self.refresh()
         self.controls.on_typing(self._after_a_pause)
@@ -148,8 +183,9 @@ class LiveView:
 
     def _answer(self) -> Answer:
         """Colours the cubes by what is typed, or by class."""
-        prediction = self._prepared[self._shown] if self._shown else None
-        assert prediction is not None
+        assert self._shown is not None
+        ready = self._prepared[self._shown]
+        prediction = ready.prediction
         queries = read_queries(self.controls.text)
         notes = list(queries.notes)
         if self._truth is None:
@@ -158,7 +194,11 @@ class LiveView:
             notes.append(f"{prediction.hidden:,} voxels of the lowest density are not drawn.")
         if not queries.texts or not len(prediction.cubes.centres_m):
             self._scene.colour(PREDICTED, class_colours(prediction.cubes.class_ids))
-            legend = class_legend_html(classes_of([prediction.cubes, self._truth]))
+            self._photographs(ready.seen.photographs)
+            if self.controls.voxels == "difference" and self._truth is not None:
+                legend = difference_legend_html(self._kinds)
+            else:
+                legend = class_legend_html(classes_of([prediction.cubes, self._truth]))
             self.controls.say(notes_html(notes), legend)
             return Answer((), tuple(notes))
         notes += word_notes(self.source.speaker.teacher, queries.texts)
@@ -167,30 +207,53 @@ class LiveView:
         encoded = time.perf_counter()
         painted = paint(prediction.scores(vectors), self.controls.heat)
         self._scene.colour(PREDICTED, painted.colours)
+        self._photographs(ready.seen.heated(painted))
         end = time.perf_counter()
         said = f"text {1e3 * (encoded - start):.0f} ms, answer {1e3 * (end - encoded):.0f} ms"
         legend = query_legend_html(queries.texts, painted) + facts_html((said,))
         self.controls.say(notes_html(notes), legend)
         return Answer(queries.texts, tuple(notes), painted, encoded - start, end - encoded)
 
-    def _predict(self, frame: Frame, threshold: float) -> Prediction:
+    def _photographs(self, pictures: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
+        """Shows pictures in the frusta and the chosen one in the panel."""
+        with self._server.atomic():
+            self._scene.photographs(pictures)
+            chosen = self.controls.camera
+            self.controls.picture(pictures[chosen if chosen in pictures else next(iter(pictures))])
+
+    def _predict(self, frame: Frame, threshold: float) -> "_Ready":
         key = frame.token, threshold
         if key not in self._prepared:
-            field = self.source.predictor.field(self.source.dataset, frame.token)
-            self._prepared[key] = prepare(field, self.source.classes, threshold)
+            source = self.source
+            field = source.predictor.field(source.dataset, frame.token)
+            prediction = prepare(field, source.classes, threshold)
+            label = label_of(source.dataset, frame)
+            kinds = None
+            if label is not None:
+                ids = predict_classes(field, source.classes, threshold).semantics
+                kinds = difference(ids, label.semantics, label.mask_camera)
+            cameras = seen(frame, prediction.index, field.grid)
+            truth = None if label is None else visible_cubes(label.semantics)
+            self._prepared[key] = _Ready(prediction, cameras, truth, kinds)
             if len(self._prepared) > KEPT:
                 self._prepared.popitem(last=False)
         self._prepared.move_to_end(key)
         return self._prepared[key]
 
-    def _draw(self, frame: Frame, threshold: float, prediction: Prediction) -> None:
+    def _draw(self, frame: Frame, threshold: float, ready: "_Ready") -> None:
         is_new = self._shown is None or self._shown[0] != frame.token
+        prediction = ready.prediction
         with self._server.atomic():
             self._scene.cubes(PREDICTED, prediction.cubes)
+            different = None if ready.kinds is None else visible_cubes(ready.kinds, SAME_FREE)
+            paint = None if different is None else difference_colours(different.class_ids)
+            self._scene.cubes(DIFFERENT, different, paint)
+            if ready.kinds is not None:
+                self._kinds = np.bincount(ready.kinds.ravel(), minlength=4)[:4].tolist()
             if is_new:
-                self._truth = true_cubes(self.source.dataset, frame)
+                self._truth = ready.truth
                 self._scene.cubes(TRUE, self._truth)
-                self._scene.frusta(frame)
+                self._scene.frusta(frame, ready.seen.photographs)
                 self._scene.points(lidar_in(frame, self.source.predictor.config.model.grid))
         self._shown = frame.token, threshold
         number = self.source.frames.index(frame) + 1

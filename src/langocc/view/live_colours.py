@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from langocc.view.colours import heat_colours, heat_range
 
@@ -30,11 +30,13 @@ class Painted:
         colours: One a voxel.
         ranges: For each query, the similarities that are cold and hot.
         hot: For each query, voxels of its colour above the threshold.
+        strength: Heat of each voxel in [0, 1]; 0 where it is cold.
     """
 
     colours: UInt8[np.ndarray, "voxel 3"]
     ranges: tuple[tuple[float, float], ...]
     hot: tuple[int, ...]
+    strength: Float32[np.ndarray, " voxel"]
 
 
 def paint(scores: Float[np.ndarray, "query voxel"], threshold: float) -> Painted:
@@ -58,4 +60,5 @@ def paint(scores: Float[np.ndarray, "query voxel"], threshold: float) -> Painted
     is_hot = (strength >= threshold) & (strength > 0)
     colours[~is_hot] = COLD
     hot = np.bincount(best[is_hot], minlength=len(scores))
-    return Painted(colours, ranges, tuple(int(count) for count in hot))
+    strength = np.where(is_hot, strength, 0.0).astype(np.float32)
+    return Painted(colours, ranges, tuple(int(count) for count in hot), strength)

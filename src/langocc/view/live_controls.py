@@ -1,26 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """The panel of the live page: text box, sliders, switches, and places for words."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
+import numpy as np
 import viser
+from jaxtyping import UInt8
 
-from langocc.view.live_scene import PREDICTED, TRUE
+from langocc.view.live_scene import DIFFERENT, PREDICTED, TRUE
 
-Voxels = Literal["prediction", "ground truth", "neither"]
+Voxels = Literal["prediction", "ground truth", "difference", "neither"]
 """Whose voxels are drawn."""
 
 
 class Controls:
     """What people set, and what they are told."""
 
-    def __init__(self, gui: viser.GuiApi, frames: int, threshold: float, top: float) -> None:
+    def __init__(
+        self,
+        gui: viser.GuiApi,
+        frames: int,
+        cameras: Sequence[str],
+        threshold: float,
+        top: float,
+    ) -> None:
         """Builds the panel.
 
         Args:
             gui: Of the server.
             frames: Positions of the slider over time.
+            cameras: Names to choose from.
             threshold: Density from which a voxel is occupied at first, 1/m.
             top: The largest density there is, 1/m.
         """
@@ -35,7 +45,7 @@ class Controls:
             self._frame = gui.add_slider("time", 0, max(frames - 1, 1), 1, 0, disabled=frames < 2)
             self._facts = gui.add_html("")
         with gui.add_folder("Show"):
-            self._voxels = gui.add_dropdown("voxels", ("prediction", "ground truth", "neither"))
+            self._voxels = gui.add_dropdown("voxels", get_args(Voxels))
             step = top / 200
             density = min(max(threshold, step), top)
             self._density = gui.add_slider(
@@ -43,6 +53,9 @@ class Controls:
             )
             self._lidar = gui.add_checkbox("LiDAR points", False)
             self._cameras = gui.add_checkbox("cameras", True)
+        with gui.add_folder("Camera"):
+            self._camera = gui.add_dropdown("camera", tuple(cameras), initial_value=cameras[0])
+            self._picture = gui.add_image(np.zeros((9, 16, 3), np.uint8), format="jpeg")
         self._last = frames - 1
         self._first_density = self._density.value, threshold
 
@@ -98,9 +111,23 @@ class Controls:
         return {
             PREDICTED: self.voxels == "prediction",
             TRUE: self.voxels == "ground truth" and has_truth,
+            DIFFERENT: self.voxels == "difference" and has_truth,
             "/lidar": self._lidar.value,
             "/cameras": self._cameras.value,
         }
+
+    @property
+    def camera(self) -> str:
+        """Whose picture is shown in the panel."""
+        return self._camera.value
+
+    @camera.setter
+    def camera(self, name: str) -> None:
+        self._camera.value = name
+
+    def picture(self, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Shows a picture in the panel."""
+        self._picture.image = picture
 
     def say(self, notes: str, legend: str | None = None) -> None:
         """Hints, and the legend unless it stays."""
@@ -118,8 +145,8 @@ class Controls:
 
     def on_change(self, act: Callable[[], object]) -> None:
         """Calls `act` when somebody has changed anything else."""
-        inputs = (self._heat, self._frame, self._voxels, self._density, self._lidar, self._cameras)
-        for handle in inputs:
+        inputs = (self._heat, self._frame, self._voxels, self._density, self._lidar)
+        for handle in (*inputs, self._cameras, self._camera):
             handle.on_update(_by_hand(act))
 
 

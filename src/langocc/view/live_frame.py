@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from langocc.evaluate.labels import read_label
+from langocc.evaluate.labels import Occ3DLabel, read_label
 from langocc.evaluate.projected import lidar_points_ego
 from langocc.field import OccupiedVoxels, VoxelField
 from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
@@ -50,6 +50,11 @@ class Prediction:
     cubes: Cubes
     voxels: OccupiedVoxels
     hidden: int
+
+    @property
+    def index(self) -> Int64[np.ndarray, "voxel 3"]:
+        """Cells of the visible voxels."""
+        return self.voxels.index[:, 1:].cpu().numpy()
 
     def scores(self, vectors: Float[Tensor, "query channel"]) -> Float32[np.ndarray, "query voxel"]:
         """Similarity of every visible voxel to vectors in the model's text space."""
@@ -97,18 +102,22 @@ def exposed(is_occupied: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]
     return is_occupied & ~buried[1:-1, 1:-1, 1:-1]
 
 
-def true_cubes(dataset: NuScenes, frame: Frame, grid: VoxelGrid = OCC3D_GRID) -> Cubes | None:
-    """The label's visible voxels; None where there is no label.
+def label_of(dataset: NuScenes, frame: Frame) -> Occ3DLabel | None:
+    """The frame's label; None where there is none.
 
     Raises:
         DataError: the label is damaged.
     """
     path = dataset.folders.occ3d_label(frame)
-    if path is None or not path.is_file():
-        return None
-    semantics = read_label(path).semantics
-    index = np.argwhere(exposed(semantics != FREE_ID))
-    return _cubes(index, semantics[tuple(index.T)], grid)
+    return read_label(path) if path is not None and path.is_file() else None
+
+
+def visible_cubes(
+    ids: UInt8[np.ndarray, "x y z"], free: int = FREE_ID, grid: VoxelGrid = OCC3D_GRID
+) -> Cubes:
+    """Voxels of a label grid that are not `free` and not buried among others."""
+    index = np.argwhere(exposed(ids != free))
+    return _cubes(index, ids[tuple(index.T)], grid)
 
 
 def lidar_in(frame: Frame, grid: VoxelGrid) -> Float32[np.ndarray, "point 3"]:

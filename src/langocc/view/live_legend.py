@@ -8,6 +8,7 @@ import numpy as np
 
 from langocc.scenes.occ3d import OCC3D_CLASSES, OCC3D_PALETTE
 from langocc.view.colours import heat_colours
+from langocc.view.difference import COLOURS, NAMES
 from langocc.view.live_colours import QUERY_COLOURS, Painted
 
 
@@ -15,6 +16,13 @@ def class_legend_html(ids: Sequence[int]) -> str:
     """Swatches of Occ3D classes."""
     items = (_swatch(OCC3D_PALETTE[i], OCC3D_CLASSES[i].replace("_", " ")) for i in ids)
     return _box("".join(items) or "nothing is occupied; lower the density")
+
+
+def difference_legend_html(counts: Sequence[int]) -> str:
+    """Swatches of what predictions are, and how many voxels each."""
+    entries = zip(NAMES, COLOURS, counts, strict=True)
+    lines = [_swatch(c, f"{name}: {n:,} voxels", is_line=True) for name, c, n in entries]
+    return _box("<b>prediction against truth</b>" + "".join(lines))
 
 
 def query_legend_html(texts: Sequence[str], painted: Painted) -> str:

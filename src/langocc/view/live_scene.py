@@ -7,19 +7,18 @@ import numpy as np
 import viser
 from jaxtyping import Float32, UInt8
 from scipy.spatial.transform import Rotation
-from viser import BatchedMeshHandle
+from viser import BatchedMeshHandle, CameraFrustumHandle
 
 from langocc.geometry.rigid import invert_rigid
 from langocc.scenes.frame import Frame
 from langocc.view.colours import class_colours, heat_colours
 from langocc.view.live_frame import Cubes
-from langocc.view.pictures import INK, photograph
+from langocc.view.pictures import INK
 
-PREDICTED, TRUE = "/predicted", "/true"
-"""Names of the two sets of cubes in the scene."""
+PREDICTED, TRUE, DIFFERENT = "/predicted", "/true", "/difference"
+"""Names of the sets of cubes in the scene."""
 
 _FRUSTUM_M = 1.6
-_PHOTOGRAPH_PX = 480
 
 
 class LiveScene:
@@ -31,6 +30,7 @@ class LiveScene:
         self._cubes: dict[str, BatchedMeshHandle] = {}
         self._colours: dict[str, np.ndarray] = {}
         self._visible: dict[str, bool] = {}
+        self._frusta: dict[str, CameraFrustumHandle] = {}
         self._scene.set_up_direction("+z")
         self._light()
         server.initial_camera.position = (-24.0, 9.0, 21.0)
@@ -45,14 +45,16 @@ class LiveScene:
         place = (-0.45, 0.3, 1.0)
         self._scene.add_light_directional("/sun", intensity=0.45 * np.pi, position=place)
 
-    def cubes(self, name: str, cubes: Cubes | None) -> None:
-        """Draws cubes in the colours of their classes; None, or none of them, removes the set."""
+    def cubes(
+        self, name: str, cubes: Cubes | None, colours: UInt8[np.ndarray, "voxel 3"] | None = None
+    ) -> None:
+        """Draws cubes in colours, or in those of their classes; no cubes remove the set."""
         if (old := self._cubes.pop(name, None)) is not None:
             old.remove()
         if cubes is None or not len(cubes.centres_m):
             return
         vertices, faces = _cube(cubes.cell_m)
-        self._colours[name] = class_colours(cubes.class_ids)
+        self._colours[name] = class_colours(cubes.class_ids) if colours is None else colours
         count = len(cubes.centres_m)
         self._cubes[name] = self._scene.add_batched_meshes_simple(
             name,
@@ -80,28 +82,33 @@ class LiveScene:
             return np.zeros((0, 3), np.uint8)
         return self._colours[name]
 
-    def frusta(self, frame: Frame) -> None:
-        """Draws every camera with its photograph.
-
-        Raises:
-            DataError: an image is missing or damaged.
-        """
+    def frusta(
+        self, frame: Frame, photographs: Mapping[str, UInt8[np.ndarray, "height width 3"]]
+    ) -> None:
+        """Draws every camera with its photograph, in place of those of another frame."""
+        for name in self._frusta.keys() - frame.cameras.keys():
+            self._frusta.pop(name).remove()
         ego_from_global = invert_rigid(frame.global_from_ego)
         for name, camera in frame.cameras.items():
             key_from_cam = ego_from_global @ camera.global_from_ego @ camera.ego_from_cam
             x, y, z, w = Rotation.from_matrix(key_from_cam[:3, :3]).as_quat()
-            self._scene.add_camera_frustum(
+            self._frusta[name] = self._scene.add_camera_frustum(
                 f"/cameras/{name}",
                 fov=2 * float(np.arctan(camera.height / 2 / camera.intrinsics[1, 1])),
                 aspect=camera.width / camera.height,
                 scale=_FRUSTUM_M,
                 color=INK,
-                image=np.asarray(photograph(camera, _PHOTOGRAPH_PX)),
+                image=photographs[name],
                 format="jpeg",
                 wxyz=(float(w), float(x), float(y), float(z)),
                 position=key_from_cam[:3, 3],
                 visible=self._visible.get("/cameras", True),
             )
+
+    def photographs(self, pictures: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
+        """Puts other pictures into the frusta."""
+        for name, picture in pictures.items():
+            self._frusta[name].image = picture
 
     def points(self, points_m: Float32[np.ndarray, "point 3"]) -> None:
         """Draws LiDAR points, darker the higher."""

@@ -29,13 +29,22 @@ def bev_classes(
         grid: The grid.
         scale: Pixels per cell.
     """
-    is_shown = semantics != FREE_ID
+    return bev_colours(semantics != FREE_ID, class_colours(semantics), grid, scale)
+
+
+def bev_colours(
+    is_shown: Bool[np.ndarray, "x y z"],
+    colours: UInt8[np.ndarray, "x y z 3"],
+    grid: VoxelGrid = OCC3D_GRID,
+    scale: int = 3,
+) -> Image.Image:
+    """From above, ahead is up: the topmost shown voxel of each column, lighter the higher."""
     top, any_shown = _top(is_shown)
-    ids = np.take_along_axis(semantics, top[..., None], axis=2)[..., 0]
-    relief = 0.86 + 0.14 * top / max(semantics.shape[2] - 1, 1)
-    colours = (class_colours(ids) * relief[..., None]).astype(np.uint8)
-    colours[~any_shown] = PAPER
-    return _bev_image(colours, grid, scale)
+    seen = np.take_along_axis(colours, top[..., None, None], axis=2)[:, :, 0]
+    relief = 0.86 + 0.14 * top / max(is_shown.shape[2] - 1, 1)
+    flat = (seen * relief[..., None]).astype(np.uint8)
+    flat[~any_shown] = PAPER
+    return _bev_image(flat, grid, scale)
 
 
 def bev_heat(

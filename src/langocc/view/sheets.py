@@ -38,9 +38,16 @@ def sheet(tiles: Mapping[str, Image.Image], columns: int, title_size: int = 18) 
 
 def class_legend(ids: Sequence[int], width: int = 1200, text_size: int = 16) -> Image.Image:
     """Swatches with the names of Occ3D classes, in as many rows as they need."""
-    face = font(text_size)
     cells = [(i, OCC3D_CLASSES[i].replace("_", " ")) for i in ids if i < len(OCC3D_CLASSES)]
-    lengths = [round(face.getlength(name)) + text_size * 3 for _, name in cells]
+    return swatches([(name, OCC3D_PALETTE[i]) for i, name in cells], width, text_size)
+
+
+def swatches(
+    names: Sequence[tuple[str, tuple[int, int, int]]], width: int, text_size: int = 16
+) -> Image.Image:
+    """Squares of colours with their names, in as many rows as they need."""
+    face = font(text_size)
+    lengths = [round(face.getlength(name)) + text_size * 3 for name, _ in names]
     places, x, y, line = [], _GAP, _GAP // 2, round(text_size * 1.7)
     for length in lengths:
         if x + length > width and x > _GAP:
@@ -49,9 +56,9 @@ def class_legend(ids: Sequence[int], width: int = 1200, text_size: int = 16) -> 
         x += length
     page = Image.new("RGB", (width, y + line + _GAP // 2), PAPER)
     pen = ImageDraw.Draw(page)
-    for (index, name), (left, top) in zip(cells, places, strict=True):
+    for (name, colour), (left, top) in zip(names, places, strict=True):
         box = (left, top + 3, left + text_size, top + 3 + text_size)
-        pen.rounded_rectangle(box, radius=3, fill=OCC3D_PALETTE[index], outline=(150, 150, 150))
+        pen.rounded_rectangle(box, radius=3, fill=colour, outline=(150, 150, 150))
         middle = top + 3 + text_size / 2
         pen.text((left + text_size * 1.5, middle), name, INK, face, anchor="lm")
     return page
