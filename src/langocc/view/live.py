@@ -21,6 +21,7 @@ from langocc.scenes.frame import Frame
 from langocc.scenes.nuscenes import NuScenes
 from langocc.speaking import Speaker
 from langocc.view.colours import class_colours
+from langocc.view.depth import front_camera
 from langocc.view.difference import SAME_FREE, difference, difference_colours
 from langocc.view.live_cameras import Seen, seen
 from langocc.view.live_colours import Painted, paint
@@ -139,6 +140,7 @@ class LiveView:
         top = source.predictor.config.model.head.density_scale
         cameras = list(source.frames[0].cameras)
         self.controls = Controls(self._server.gui, len(source.frames), cameras, threshold, top)
+        self.controls.camera = front_camera(source.frames[0])
         self._draw(source.frames[0], threshold, first)
         self.refresh()
         self.controls.on_typing(self._after_a_pause)
