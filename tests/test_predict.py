@@ -65,7 +65,7 @@ def test_pictures_of_a_frame_are_made_once(
     said = capsys.readouterr().out
     assert "depth of CAM_FRONT: median error" in said
     assert "% of the depth" in said
-    names = ["cameras", "depth", "occupancy", "query-1-yellow-crane", "query-2-a-b-c"]
+    names = ["cameras", "depth", "features", "occupancy", "query-1-yellow-crane", "query-2-a-b-c"]
     pictures = sorted((out / frame.token).glob("*.png"))
     assert [path.stem for path in pictures] == names
     for path in pictures:
@@ -77,7 +77,7 @@ def test_pictures_of_a_frame_are_made_once(
     assert predict(*arguments, *queries, "--threshold", "0.02", "--points") == 0
     assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.*")}
     assert predict(*arguments, "--threshold", "0.02", "--points") == 0  # other pictures, same file
-    assert [path.stem for path in sorted((out / frame.token).glob("*.png"))] == names[:3]
+    assert [path.stem for path in sorted((out / frame.token).glob("*.png"))] == names[:4]
     assert prediction_path(out, frame.token).stat().st_mtime_ns in times.values()
 
 

@@ -12,6 +12,9 @@ from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
 
+PICTURES = 2
+"""Raised whenever what is drawn changes; older pictures are then drawn again."""
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -180,6 +183,7 @@ class Predict:
         label = dataset.folders.occ3d_label(frame)
         has_label = label is not None and label.is_file()
         record = {
+            "pictures": PICTURES,
             "checkpoint": dict(predictor.checkpoint),
             "threshold": self._level(predictor),
             "vocabulary": self.vocabulary,
@@ -199,6 +203,7 @@ class Predict:
             read_prediction(prediction_path(self.folder, frame.token)).semantics,
             None if truth is None else truth.semantics,
             speaker.similarity(field, self.query, self._level(predictor), templates=self.templates),
+            self._level(predictor),
             None if truth is None else truth.mask_camera,
         )
         remove_exports(folder)

@@ -25,6 +25,7 @@ from langocc.view.difference import (
     difference_legend,
     difference_oblique,
 )
+from langocc.view.feature_voxels import feature_picture
 from langocc.view.frame_figures import camera_occupancy, query_figures
 from langocc.view.pictures import bev_classes, class_oblique
 from langocc.view.sheets import beside, class_legend, sheet, stacked
@@ -43,6 +44,7 @@ class Shown:
         semantics: Predicted Occ3D ids.
         truth: True Occ3D ids; None: there is no label.
         answers: Query -> similarity of each of the field's voxels; NaN where nothing is.
+        threshold: Density from which one of the field's voxels is occupied, 1/m.
         seen: Voxels whose truth a camera sees; None: all.
     """
 
@@ -51,6 +53,7 @@ class Shown:
     semantics: UInt8[np.ndarray, "x y z"]
     truth: UInt8[np.ndarray, "x y z"] | None
     answers: Mapping[str, Float[np.ndarray, "cell_x cell_y cell_z"]]
+    threshold: float
     seen: Bool[np.ndarray, "x y z"] | None = None
 
     @property
@@ -72,7 +75,7 @@ def are_drawn(folder: Path, record: Mapping[str, Any]) -> bool:
 def draw_files(
     folder: Path, shown: Shown, config: RenderConfig, record: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Draws a frame: cameras.png, occupancy.png, depth.png, and a picture for each query.
+    """Draws cameras.png, occupancy.png, depth.png, features.png, and a picture for each query.
 
     Args:
         folder: Of this frame; pictures of another record are removed.
@@ -98,6 +101,7 @@ def draw_files(
     _save(folder / "depth.png", depth_picture(shown.frame, name, depth_m, check, config.far_m))
     _save(folder / "cameras.png", camera_occupancy(shown.frame, shown.semantics))
     _save(folder / "occupancy.png", occupancy_picture(shown.semantics, shown.truth, shown.seen))
+    _save(folder / "features.png", feature_picture(shown.field, shown.threshold))
     for file, picture in _answers(shown):
         _save(folder / file, picture)
     with replacing(folder / RECORD) as path:
