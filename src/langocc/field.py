@@ -20,7 +20,7 @@ from langocc.render.rows import unit_rows
 from langocc.render.sampling import draw_uniforms
 from langocc.render.sparse import visited_features
 from langocc.render.visits import point_visits
-from langocc.render.volume import Volume, VoxelHead
+from langocc.render.volume import Volume, VoxelHead, refuse_unless
 
 __all__ = ["FREE", "OccupiedVoxels", "PointAnswers", "VoxelField", "VoxelHead"]
 
@@ -116,7 +116,6 @@ class VoxelField:
             ValueError: density that is not finite, or another number of scenes in rays and field.
         """
         config = RenderConfig() if config is None else config
-        self._check_finite()
         batch, count, _ = rays.origins.shape
         if batch != self.density.shape[0]:
             raise ValueError(f"rays: expected {self.density.shape[0]} scenes, got {batch}")
@@ -237,8 +236,7 @@ class VoxelField:
         return self.head
 
     def _check_finite(self) -> None:
-        if not bool(self.density.isfinite().all()):
-            raise ValueError("density: expected finite numbers, got NaN or infinity")
+        refuse_unless(bool(self.density.isfinite().all()))
 
 
 def _box_of_centres(grid: VoxelGrid) -> Box:

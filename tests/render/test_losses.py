@@ -19,8 +19,7 @@ CONFIG = RenderConfig(far_m=8.0, jitter=False)
 
 def rendered(opacity: torch.Tensor, **more: torch.Tensor) -> RenderedRays:
     samples = opacity[..., None].expand(*opacity.shape, 1)
-    edges = opacity[..., None].expand(*opacity.shape, 2)
-    return RenderedRays(opacity, opacity, opacity, samples, samples, edges, **more)
+    return RenderedRays(opacity, samples, samples, samples, 0.0, 1.0, **more)
 
 
 def test_distortion_equals_the_double_sum():

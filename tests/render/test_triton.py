@@ -147,3 +147,15 @@ def test_published_shapes_equal_torch(dtype):
         error, allowed = float((got - want).norm()), 3 * float((by - want).norm())
         print(f"gradient {tuple(got.shape)}: {error:.1e} of {allowed:.1e}, norm {want.norm():.1e}")
         assert error < allowed, tuple(got.shape)
+
+
+@interpreted
+@pytest.mark.parametrize("has_head", [True, False])
+def test_density_that_is_no_number_is_refused(has_head):
+    density = torch.rand(2, *SMALL.shape, device=DEVICE)
+    density[1, 0, 1, 2] = torch.nan
+    features = torch.randn(2, *SMALL.shape, 6, device=DEVICE)
+    head = random_head().to(DEVICE) if has_head else None
+    config = RenderConfig(far_m=4.0, proposals=6, samples=5, implementation="triton")
+    with pytest.raises(ValueError, match="density: expected finite"):
+        VoxelField(SMALL, density, features, head).render(small_rays(), config)

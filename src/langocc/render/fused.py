@@ -12,15 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from langocc.render.compositing import depth_at_maximum, expected_depth
 from langocc.render.config import RenderConfig
 from langocc.render.pointwise import apply_frugally
 from langocc.render.rendered import RenderedRays
 from langocc.render.rows import features_of_rays
-from langocc.render.sampling import edges_around
 from langocc.render.triton_rays import RaySpace, place, weigh
 from langocc.render.triton_rows import composite, number_rows
-from langocc.render.volume import Volume
+from langocc.render.volume import Volume, refuse_unless
 
 
 def render_fused(
@@ -44,18 +42,20 @@ def render_fused(
     centres, cells = place(density, space, uniforms.flatten(0, 1).float())
     weights, sigma, sparse = weigh(density, space, centres, cells)
     shape = (batch, rays, config.samples)
-    centres, weights = centres.view(shape), weights.view(shape)
+    weights = weights.view(shape)
     seen = RenderedRays(
-        opacity=weights.sum(-1),
-        depth_m=expected_depth(weights, centres, config.far_m),
-        peak_depth_m=depth_at_maximum(sigma.view(shape), centres, config.far_m),
-        weights=weights,
-        centres_m=centres,
-        edges_m=edges_around(centres, config.near_m, config.far_m),
+        weights.sum(-1),
+        weights,
+        centres.view(shape),
+        sigma.view(shape),
+        config.near_m,
+        config.far_m,
     )
+    is_finite = density.isfinite().all()
     if volume.head is None or volume.variant != "language":
+        refuse_unless(bool(is_finite))
         return seen
-    numbered = number_rows(sparse)
+    numbered = number_rows(sparse, is_finite)
     head = volume.head
     (rows,) = apply_frugally(
         lambda part: (head.hidden(part),),

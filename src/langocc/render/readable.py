@@ -13,8 +13,6 @@ from torch.nn import functional
 
 from langocc.render.compositing import (
     composite,
-    depth_at_maximum,
-    expected_depth,
     ray_weights,
     transmittance,
 )
@@ -86,12 +84,7 @@ def render_geometry(
     sampled = lookup(density[..., None], samples.points_m, box)[..., 0]
     weights = ray_weights(sampled, samples.edges_m.diff(dim=-1))
     return RenderedRays(
-        opacity=weights.sum(-1),
-        depth_m=expected_depth(weights, samples.centres_m, config.far_m),
-        peak_depth_m=depth_at_maximum(sampled, samples.centres_m, config.far_m),
-        weights=weights,
-        centres_m=samples.centres_m,
-        edges_m=samples.edges_m,
+        weights.sum(-1), weights, samples.centres_m, sampled, config.near_m, config.far_m
     )
 
 

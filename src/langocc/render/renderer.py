@@ -20,7 +20,7 @@ from langocc.render.readable import (
 )
 from langocc.render.rendered import RenderedRays
 from langocc.render.sparse import sparse_coefficients, sparse_features
-from langocc.render.volume import Volume, VoxelHead
+from langocc.render.volume import Volume, VoxelHead, refuse_unless
 
 
 def render_rays(
@@ -38,6 +38,9 @@ def render_rays(
         directions: Unit vectors.
         uniforms: Jitter of the inner proposal edges, in [0, 1).
         config: Sampling and implementation.
+
+    Raises:
+        ValueError: density that is not finite.
     """
     count = max(origins.shape[1], 1)
     render = _renderer(volume, config)
@@ -78,6 +81,7 @@ def _render_in_torch(
     directions: Float[Tensor, "batch ray 3"],
     uniforms: Float[Tensor, "batch ray inner"],
 ) -> RenderedRays:
+    refuse_unless(bool(volume.density.isfinite().all()))
     density = volume.density.to(torch.promote_types(volume.density.dtype, torch.float32))
     samples = place_samples(density, origins, directions, volume.box, config, uniforms)
     seen = render_geometry(density, samples, volume.box, config)

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 import triton
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from langocc.render import kernels
 from langocc.render.triton_rays import SparseRays
+from langocc.render.volume import refuse_unless
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 
@@ -42,12 +43,19 @@ class Rows:
 
 
 @torch.no_grad()
-def number_rows(rays: SparseRays) -> Rows:
-    """Rows of the voxels that rays name. Waits once for the device."""
+def number_rows(rays: SparseRays, is_finite: Bool[Tensor, ""]) -> Rows:
+    """Rows of the voxels that rays name.
+
+    Waits for the device, once: with it comes whether the density `is_finite`.
+
+    Raises:
+        ValueError: it is not.
+    """
     visits = rays.visits
     is_touched, end = visits > 0, visits.cumsum(0, dtype=torch.int32)
     row_of_voxel = is_touched.cumsum(0, dtype=torch.int32) - 1
-    last, total = torch.stack([row_of_voxel[-1], end[-1]]).tolist()
+    last, total, finite = torch.stack([row_of_voxel[-1], end[-1], is_finite.int()]).tolist()
+    refuse_unless(bool(finite))
     # Every voxel writes its index to its row; those that have none write behind the last row.
     place = torch.where(is_touched, row_of_voxel, last + 1).long()
     index = torch.arange(len(visits), device=visits.device)

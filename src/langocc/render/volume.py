@@ -56,3 +56,13 @@ class Volume:
         """Voxels along x, y, z."""
         _, x, y, z = self.density.shape
         return x, y, z
+
+
+def refuse_unless(is_finite: bool) -> None:
+    """Raises if a density was found not to be finite.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not is_finite:
+        raise ValueError("density: expected finite numbers, got NaN or infinity")
