@@ -9,17 +9,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langocc.asking import load
+    from langocc.deploy.pretrained import from_pretrained, save_pretrained
     from langocc.deploy.stream import Stream
     from langocc.scenes.opening import open_dataset
 
 __version__ = "0.1.0"
 
-__all__ = ["Stream", "__version__", "load", "open_dataset"]
+__all__ = [
+    "Stream",
+    "__version__",
+    "from_pretrained",
+    "load",
+    "open_dataset",
+    "save_pretrained",
+]
 
 _PLACES = {
     "Stream": "langocc.deploy.stream",
+    "from_pretrained": "langocc.deploy.pretrained",
     "load": "langocc.asking",
     "open_dataset": "langocc.scenes.opening",
+    "save_pretrained": "langocc.deploy.pretrained",
 }
 
 

@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": ("langocc.cli.evaluate:Evaluate", "occupancy, ray IoU and retrieval scores"),
     "render": ("langocc.cli.render:Render", "a film over a scene: GIF or mp4"),
     "view": ("langocc.cli.view:View", "a live page with a text box"),
+    "export": ("langocc.cli.export:Export", "a graph for ONNX runtimes or torch.export"),
     "convert": ("langocc.cli.convert:Convert", "published checkpoints to ours and back"),
 }
 """Verb -> where its dataclass lives, and a line on it. Modules are loaded only when asked for."""

@@ -59,7 +59,7 @@ def save_checkpoint(
     if optimizer is not None:
         tensors |= {f"optimizer.{k}": v for k, v in _moments(model, optimizer).items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = dict(metadata) | {"updates": average.updates, "sha256": _sha256(tensors)}
+    header = dict(metadata) | {"updates": average.updates, "sha256": checksum(tensors)}
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={"langocc": json.dumps(header)})
@@ -84,7 +84,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if header is None:
         raise DataError(f"{path}: expected a langocc checkpoint, found other safetensors")
     metadata = json.loads(header)
-    if _sha256(tensors) != metadata["sha256"]:
+    if checksum(tensors) != metadata["sha256"]:
         raise DataError(f"{path}: damaged: the checksum of its tensors differs from the stored one")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
     for name, tensor in tensors.items():
@@ -132,7 +132,8 @@ def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
     }
 
 
-def _sha256(tensors: Mapping[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes of tensors on the CPU."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())

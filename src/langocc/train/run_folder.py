@@ -10,6 +10,7 @@ from typing import Any
 from langocc.errors import DataError
 from langocc.files import replacing
 from langocc.train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from langocc.train.pretrained import is_pretrained, read_pretrained
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class RunFolder:
 
 
 def find_checkpoint(place: Path) -> Checkpoint:
-    """The checkpoint a user named: a file, or the newest whole one of a run folder.
+    """The checkpoint a user named.
+
+    A file, the newest whole one of a run folder, or that of a folder that hands on a model.
 
     Raises:
         DataError: there is none, or the file is damaged.
@@ -73,10 +76,12 @@ def find_checkpoint(place: Path) -> Checkpoint:
         raise DataError(f"{place}: no such run or checkpoint")
     if place.is_file():
         return load_checkpoint(place)
+    if is_pretrained(place):
+        return read_pretrained(place)
     newest = newest_checkpoint(RunFolder(place).checkpoints)
     if newest is None:
         raise DataError(
             f"{place}: no checkpoint; expected a run folder with checkpoints/step-*.safetensors, "
-            "or a checkpoint file"
+            "a checkpoint file, or a folder of save_pretrained"
         )
     return load_checkpoint(newest)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far an exported step is from the model, in numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from langocc.deploy.arrivals import augmentations_of
+from langocc.deploy.feeding import Tensors, arrived
+from langocc.deploy.step import StreamStep
+from langocc.features.input_images import normalised
+from langocc.features.sample import camera_rig
+from langocc.field import FREE, VoxelField
+from langocc.predictor import ClassQueries, Predictor
+from langocc.render.rows import unit_rows
+from langocc.scenes.frame import Frame
+from langocc.scenes.occ3d import FREE_ID
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two answers on one frame.
+
+    Attributes:
+        density: Largest difference, 1/m.
+        answer: Share of voxels of another class; of features, the largest difference.
+        history: Largest difference of what is handed on, relative to the largest value; None: not
+            compared.
+    """
+
+    density: float
+    answer: float
+    history: float | None = None
+
+
+def difference(one: Tensors, other: Tensors) -> Difference:
+    """Of two outputs of a step."""
+    steps = [
+        float((value - other[name]).abs().max() / other[name].abs().max().clamp(min=1e-9))
+        for name, value in one.items()
+        if name.startswith("next_") and name in other and value.numel()
+    ]
+    return Difference(
+        float((one["density"] - other["density"]).abs().max()),
+        _answers_apart(one, other),
+        max(steps) if steps else None,
+    )
+
+
+@torch.no_grad()
+def whole_pass(
+    predictor: Predictor, step: StreamStep, shown: Sequence[Frame], classes: ClassQueries | None
+) -> Tensors:
+    """What the model itself says in one stateless forward pass, as the step puts it."""
+    sample = predictor.config.sample
+    cut = torch.stack([arrived(predictor, frame).inputs for frame in shown])
+    images = normalised(cut[None], sample.swap_rgb)
+    augmentations = augmentations_of(shown[0], sample.input_size)
+    rig = camera_rig(shown[0], shown, augmentations, np.eye(3))
+    field = predictor.model(images, rig)
+    return {"density": field.density[0]} | _said(field, step, classes)
+
+
+def _said(field: VoxelField, step: StreamStep, classes: ClassQueries | None) -> dict[str, Tensor]:
+    if classes is None:
+        rows = field.features.flatten(0, 3)
+        hidden, inverse = unit_rows(rows, step.model.head)
+        features = torch.cat([hidden, inverse[:, None]], dim=1)
+        return {"features": features.view(*field.density.shape[1:], -1)}
+    best = field.classes(classes.vectors, step.threshold)[0]
+    ids = torch.tensor([*classes.class_ids, FREE_ID], dtype=torch.uint8)
+    return {"semantics": ids[torch.where(best == FREE, len(ids) - 1, best)]}
+
+
+def _answers_apart(one: Tensors, other: Tensors) -> float:
+    if "semantics" in one:
+        return float((one["semantics"] != other["semantics"]).float().mean())
+    return float((one["features"] - other["features"]).abs().max())

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model's card: what it is, how it started, who taught it, what was measured."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+HEADER = """---
+library_name: langocc
+license: other
+tags: [occupancy, open-vocabulary, autonomous-driving, clip]
+---
+"""
+
+USE = """## Use
+
+```python
+import langocc
+
+model = langocc.from_pretrained("this folder")
+dataset = langocc.open_dataset("data root")
+frame = next(dataset.frames("val"))
+answer = model.predict(frame, "yellow crane")
+```
+"""
+
+
+def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+    """Markdown with Hugging Face's header. What is not known is said to be unknown.
+
+    Args:
+        record: As `train.pretrained.write_pretrained` takes it.
+        scores: Numbers by name, or by what was measured and name.
+    """
+    config, facts, origin = record["config"], record["facts"], record["checkpoint"]
+    network = config["model"]
+    height, width = network["input_size"]
+    rays = facts.get("rays")
+    source = rays.get("source") if isinstance(rays, Mapping) else rays
+    lines = {
+        "Preset": facts.get("preset"),
+        "Variant": network["variant"],
+        "Input": f"{width} x {height} pixels a camera, {1 + network['history_frames']} frames",
+        "Grid": f"cells of {network['grid']['cell_m']} m, {network['grid']['lower_m']} to "
+        f"{network['grid']['upper_m']} m",
+        "Initialisation": facts.get("initial", config["initial"]),
+        "Teacher": facts.get("teacher"),
+        "Rays": source,
+        "Trained on": _trained_on(facts),
+        "Steps": record["step"],
+        "Quirks": ", ".join(n for n, on in network["quirks"].items() if on) or "none",
+        "Checkpoint": f"{origin.get('file')}, SHA-256 {origin.get('sha256') or 'unknown'}",
+        "Written by": ", ".join(f"{k} {v}" for k, v in record["software"].items() if v),
+    }
+    table = "".join(f"| {name} | {value or 'unknown'} |\n" for name, value in lines.items())
+    return (
+        f"{HEADER}\n# LangOcc, {facts.get('preset') or network['variant']}\n\n"
+        "Open-vocabulary occupancy from camera images: density and features, comparable with text, "
+        f"in voxels around a vehicle.\n\n| | |\n|---|---|\n{table}\n"
+        f"## Numbers\n\n{_numbers(scores)}\n{USE}\n"
+        "Answers to text need the text encoder of the teacher named above. Weights are averaged "
+        "over training. The licence of the weights follows from the data and the teacher.\n"
+    )
+
+
+def _trained_on(facts: Mapping[str, Any]) -> str | None:
+    if "root" not in facts:
+        return None
+    return f"{facts['root']}: {facts.get('frames', '?')} frames, {facts.get('scenes', '?')} scenes"
+
+
+def _numbers(scores: Mapping[str, Any]) -> str:
+    if not scores:
+        return "None were measured for this folder.\n"
+    rows = {n: v if isinstance(v, Mapping) else {n: v} for n, v in scores.items()}
+    text = "| what | measure | value |\n|---|---|---|\n"
+    for what, numbers in rows.items():
+        for name, value in numbers.items():
+            shown = f"{value:.2f}" if isinstance(value, float) else json.dumps(value)
+            text += f"| {what} | {name} | {shown} |\n"
+    return text

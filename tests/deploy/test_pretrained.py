@@ -1,0 +1,140 @@
+"""Folders that hand on a model: there and back, the card, and damage."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import langocc
+from langocc import cli
+from langocc.asking import Model
+from langocc.deploy.pretrained import resolve
+from langocc.errors import ConfigError, DataError
+from langocc.predictor import Predictor
+from langocc.teachers.load import load_teacher
+from view.live_kit import untrained_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    facts = {"teacher": load_teacher("city-clip").id, "initial": "scratch", "preset": "tiny"}
+    run = untrained_run(folder, root="/somebody/private/city", **facts)
+    (run / "scores.json").write_text(json.dumps({"model": {"iou": 12.345, "queries": 3}}))
+    return run
+
+
+@pytest.fixture
+def folder(run: Path, tmp_path: Path) -> Path:
+    langocc.save_pretrained(Predictor.load(run), tmp_path / "model", {"iou": 12.345})
+    return tmp_path / "model"
+
+
+def test_there_and_back(run: Path, folder: Path) -> None:
+    assert {p.name for p in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    ours, back = Predictor.load(run), langocc.from_pretrained(folder)
+    assert isinstance(back, Model)
+    assert back.predictor.config == ours.config
+    weights = back.predictor.model.state_dict()
+    for name, tensor in ours.model.state_dict().items():
+        assert torch.equal(weights[name], tensor), name
+    assert set(load_file(folder / "model.safetensors")) == set(weights)  # the network's own names
+
+
+def test_load_and_predict_read_such_folders(folder: Path) -> None:
+    assert Predictor.load(folder).threshold == langocc.load(folder).predictor.threshold
+
+
+def test_a_folder_may_be_handed_on_again(folder: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    langocc.save_pretrained(langocc.from_pretrained(folder), again)
+    langocc.save_pretrained(langocc.from_pretrained(folder), again)  # over itself
+    one, two = (json.loads((p / "config.json").read_text()) for p in (folder, again))
+    assert one["config"] == two["config"]
+    assert one["sha256"] == two["sha256"]
+
+
+def test_the_card_says_where_a_model_comes_from(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    assert "| Initialisation | scratch |" in card
+    assert f"| Teacher | {load_teacher('city-clip').id} |" in card
+    assert "| iou | iou | 12.35 |" in card or "| iou | iou | 12.34 |" in card
+    assert "| Trained on | city: ? frames, ? scenes |" in card
+    assert "/somebody/private" not in card + (folder / "config.json").read_text()
+
+
+def test_a_card_without_numbers_says_so(run: Path, tmp_path: Path) -> None:
+    langocc.save_pretrained(Predictor.load(run), tmp_path / "model")
+    assert "None were measured" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "model"
+    assert cli.run(["export", str(run), str(out), "--format", "folder"]) == 0
+    assert f"numbers from {run / 'scores.json'}" in capsys.readouterr().out.replace("\n", "")
+    assert "| model | queries | 3 |" in (out / "README.md").read_text()
+    (tmp_path / "bad.json").write_text("{")
+    bad = ["--scores", str(tmp_path / "bad.json")]
+    assert cli.run(["export", str(run), str(out), "--format", "folder", *bad]) == 1
+    assert "bad.json: not JSON" in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_not_written_into(run: Path) -> None:
+    with pytest.raises(ConfigError, match="expected an empty folder, found checkpoints"):
+        langocc.save_pretrained(Predictor.load(run), run)
+
+
+def test_damage(folder: Path) -> None:
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    record, whole = json.loads(config.read_text()), weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(DataError, match=r"model\.safetensors: not a whole safetensors file"):
+        Predictor.load(folder)
+    tensors = load_file_of(whole, folder)
+    tensors["head.last.bias"] += 1
+    save_file(tensors, weights)
+    with pytest.raises(DataError, match=r"model\.safetensors: damaged: its checksum differs"):
+        Predictor.load(folder)
+    weights.write_bytes(whole)
+    config.write_text(json.dumps(record | {"model_type": "bert"}))
+    with pytest.raises(DataError, match=r"config\.json: expected model_type 'langocc'"):
+        Predictor.load(folder)
+    config.write_text(json.dumps({k: v for k, v in record.items() if k != "facts"}))
+    with pytest.raises(DataError, match=r"config\.json: expected entries facts"):
+        Predictor.load(folder)
+    config.write_text("{")
+    with pytest.raises(DataError, match=r"config\.json: not JSON"):
+        Predictor.load(folder)
+    config.unlink()
+    with pytest.raises(DataError, match=r"config\.json: no such file"):
+        Predictor.load(folder)
+
+
+def load_file_of(content: bytes, folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / "copy.safetensors"
+    path.write_bytes(content)
+    return load_file(path)
+
+
+def test_names_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked = []
+
+    def snapshot(name: str, allow_patterns: list[str]) -> str:
+        asked.append(name)
+        if name == "nobody/nothing":
+            raise LocalEntryNotFoundError("no connection")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert resolve("somebody/langocc-tiny") == tmp_path
+    assert asked == ["somebody/langocc-tiny"]
+    with pytest.raises(DataError, match="nobody/nothing: no such folder, and not downloaded"):
+        resolve("nobody/nothing")
+    for name in ("nothing", "/no/where", "a/b/c", "../up"):
+        with pytest.raises(DataError, match="no name of the form owner/model"):
+            resolve(name)
