@@ -13,7 +13,7 @@ from langocc.geometry.rigid import rigid_from_quaternion
 from langocc.scenes.lidar import read_points
 from langocc.scenes.manifest import load_manifest
 from langocc.scenes.manifest_writer import write_manifest
-from langocc.scenes.opening import open_dataset
+from langocc.scenes.opening import frames_of, open_dataset
 from scenes.nuscenes_kit import write_nuscenes
 from scenes.rig_kit import HEIGHT, WIDTH, rig_content, write_rig
 
@@ -51,11 +51,17 @@ def test_an_image_may_have_its_own_time_and_pose(tmp_path: Path) -> None:
 def test_a_single_frame_needs_no_pose_and_yaml_will_do(tmp_path: Path) -> None:
     content = rig_content(frames=1, scenes=("only",))
     del content["scenes"][0]["frames"][0]["global_from_ego"]
+    del content["scenes"][0]["split"]
     write_rig(tmp_path, content)
     (tmp_path / "rig.json").unlink()
     (tmp_path / "rig.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(content))))
-    frame = next(open_dataset(tmp_path / "rig.yaml").frames())
+    dataset = open_dataset(tmp_path / "rig.yaml")
+    (frame,) = frames_of(dataset, "train")
     np.testing.assert_array_equal(frame.global_from_ego, np.eye(4))
+    (same,) = frames_of(dataset, "val")  # no scene names a split
+    assert same.token == frame.token
+    dataset = open_dataset(write_rig(tmp_path / "split"))
+    assert {frame.scene for frame in frames_of(dataset, "val")} == {"b"}
 
 
 def test_lidar_of_some_frames(tmp_path: Path) -> None:

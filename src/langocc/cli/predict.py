@@ -127,8 +127,10 @@ class Predict:
     def _frames(self, dataset: "NuScenes") -> "list[Frame]":
         if self.token:
             return [dataset.frame(token) for token in dict.fromkeys(self.token)]
+        from langocc.scenes.opening import frames_of
+
         split = self.split or "val"
-        frames = list(dataset.frames(split))
+        frames = frames_of(dataset, split)
         if not frames:
             counts = {s: sum(1 for _ in dataset.frames(s)) for s in dataset.splits}
             there = ", ".join(f"{name}: {count}" for name, count in counts.items())

@@ -79,7 +79,7 @@ class View:
 
     def _source(self) -> "Source":
         from langocc.predictor import Predictor
-        from langocc.scenes.opening import open_dataset
+        from langocc.scenes.opening import frames_of, open_dataset
         from langocc.speaking import speaker_of
         from langocc.teachers.text import load_vocabulary
         from langocc.view.live import Source
@@ -88,7 +88,7 @@ class View:
         if self.token:
             frames = [dataset.frame(token) for token in dict.fromkeys(self.token)]
         else:
-            frames = list(dataset.frames(self.split))
+            frames = frames_of(dataset, self.split)
         if not frames:
             raise DataError(f"{self.root}: no frames in split {self.split!r}; name another --split")
         predictor = Predictor.load(self.run_folder, choose_device(self.device))

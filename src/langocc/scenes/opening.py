@@ -4,6 +4,8 @@
 from pathlib import Path
 
 from langocc.errors import DataError
+from langocc.scenes.dataset import Dataset, Split
+from langocc.scenes.frame import Frame
 from langocc.scenes.manifest import VERSION, find_manifest, load_manifest
 from langocc.scenes.nuscenes import NuScenes, load
 
@@ -29,3 +31,9 @@ def open_dataset(
     if version not in (None, VERSION):
         raise DataError(f"{manifest}: a manifest has no version, found --version {version!r}")
     return load_manifest(manifest, work=work)
+
+
+def frames_of(dataset: Dataset, split: Split) -> list[Frame]:
+    """Frames of a split; all where no scene is in any, as in a manifest that names none."""
+    has_splits = any(dataset.splits.values())
+    return list(dataset.frames(split if has_splits else None))
