@@ -12,6 +12,7 @@ import tyro
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
+from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from langocc.predictor import ClassQueries, Predictor
@@ -41,6 +42,8 @@ class Render:
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
     """Whose text encoder names the classes: the CLIP that the model was taught with."""
+    text: str = TEXT_CLIP
+    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     text: str = TEXT_CLIP
     """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     work: Path | None = None
@@ -98,7 +101,13 @@ class Render:
         record = {
             "checkpoint": dict(predictor.checkpoint),
             "threshold": self.threshold,
-            "words": [self.scene, self.vocabulary, self.teacher, str(self.root.resolve())],
+            "words": [
+                self.scene,
+                self.vocabulary,
+                self.teacher,
+                self.text,
+                str(self.root.resolve()),
+            ],
             "width": self.width,
         }
         path = folder / "record.json"
