@@ -12,7 +12,6 @@ import tyro
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
-from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
     from langocc.predictor import ClassQueries, Predictor
@@ -42,8 +41,6 @@ class Render:
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
     """Whose text encoder names the classes: the CLIP that the model was taught with."""
-    text: str = TEXT_CLIP
-    """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     text: str = TEXT_CLIP
     """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
     work: Path | None = None
