@@ -35,9 +35,11 @@ MODEL = ModelConfig(
 """The published shape made small: two earlier frames, one of them only for stereo."""
 
 
-def predictor(quirks: str = "published", **changes: object) -> Predictor:
+def predictor(
+    quirks: str = "published", base: ModelConfig = MODEL, device: str = "cpu", **changes: object
+) -> Predictor:
     """Weights as training starts from, batch norms that have seen something."""
-    model = replace(MODEL, quirks=PUBLISHED if quirks == "published" else NONE, **changes)
+    model = replace(base, quirks=PUBLISHED if quirks == "published" else NONE, **changes)
     sample = SampleConfig(
         input_size=model.input_size[::-1], frames=model.input_frames, augment=None, rays=0
     )
@@ -49,21 +51,28 @@ def predictor(quirks: str = "published", **changes: object) -> Predictor:
             module.running_var.uniform_(0.5, 2.0)
     checkpoint = {"file": "made-up", "step": 0, "sha256": ""}
     config = TrainConfig(model=model, sample=sample)
-    return Predictor(network.eval(), config, {}, checkpoint, torch.device("cpu"))
+    return Predictor(network.to(device).eval(), config, {}, checkpoint, torch.device(device))
 
 
-def drive(count: int, cams: int = 3, interval_s: float = 0.5, scene: str = "drive") -> list[Frame]:
+def drive(
+    count: int,
+    cams: int = 3,
+    interval_s: float = 0.5,
+    scene: str = "drive",
+    image: tuple[int, int] = IMAGE,
+) -> list[Frame]:
     """A vehicle that turns and drives on; cameras expose one after another."""
-    return [_frame(index, cams, interval_s, scene) for index in range(count)]
+    return [_frame(index, cams, interval_s, scene, image) for index in range(count)]
 
 
-def _frame(index: int, cams: int, interval_s: float, scene: str) -> Frame:
+def _frame(index: int, cams: int, interval_s: float, scene: str, image: tuple[int, int]) -> Frame:
     def pose(time_s: float) -> np.ndarray:
         angle = 0.05 * time_s
         cos, sin = np.cos(angle), np.sin(angle)
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
         return rigid(turn, [600 + 6 * time_s, 1600 + 0.3 * time_s, 0.2])
 
+    scale = image[0] / IMAGE[0]
     time_s = 1000 + index * interval_s
     cameras = {}
     for cam in range(cams):
@@ -73,8 +82,9 @@ def _frame(index: int, cams: int, interval_s: float, scene: str) -> Frame:
         exposed_s = time_s - 0.01 * cam
         cameras[f"cam{cam}"] = Camera(
             Path(f"nowhere/{index}-{cam}.jpg"),
-            *IMAGE,
-            np.array([[126.0 + cam, 0, 80], [0, 126 + cam, 45], [0, 0, 1]]),
+            *image,
+            np.diag([scale, scale, 1])
+            @ np.array([[126.0 + cam, 0, 80], [0, 126 + cam, 45], [0, 0, 1]]),
             rigid(turn @ EGO_FROM_OPTICAL, [1.5 * cos, 1.5 * sin, 1.5]),
             pose(exposed_s),
             int(exposed_s * 1e6),
@@ -86,7 +96,8 @@ def _frame(index: int, cams: int, interval_s: float, scene: str) -> Frame:
 def pictures(frame: Frame) -> dict[str, np.ndarray]:
     """Random pixels, the same for the same frame."""
     generator = np.random.default_rng(zlib.crc32(frame.token.encode()))
-    shape = (IMAGE[1], IMAGE[0], 3)
+    camera = next(iter(frame.cameras.values()))
+    shape = (camera.height, camera.width, 3)
     return {name: generator.integers(0, 256, shape, dtype=np.uint8) for name in frame.cameras}
 
 
@@ -95,7 +106,6 @@ def whole_pass(made: Predictor, shown: list[Frame]) -> VoxelField:
     """What one stateless forward pass says of a frame and its past, newest first."""
     size = made.config.sample.input_size
     inputs = [cut_pictures(frame, pictures(frame), (), size, "exact").inputs for frame in shown]
-    images = normalised(torch.stack(inputs)[None], made.config.sample.swap_rgb)
-    return made.model(
-        images, camera_rig(shown[0], shown, augmentations_of(shown[0], size), np.eye(3))
-    )
+    images = normalised(torch.stack(inputs)[None], made.config.sample.swap_rgb).to(made.device)
+    rig = camera_rig(shown[0], shown, augmentations_of(shown[0], size), np.eye(3))
+    return made.model(images, rig.to(made.device))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from langocc.features.input_images import normalised
@@ -32,24 +32,6 @@ class Lifted:
     where: Placement
 
 
-@dataclass(frozen=True)
-class Computed:
-    """What an engine says of a frame.
-
-    Attributes:
-        field: Density and features.
-        best: Index of the best class vector of every voxel, wherever it is free or not; None: the
-            engine leaves that to the field.
-        hidden: Input of the language head's last layer, per voxel; None as above.
-        inverse: One over the norm of the feature that `hidden` leads to.
-    """
-
-    field: VoxelField
-    best: Int[Tensor, "x y z"] | None = None
-    hidden: Float[Tensor, "voxel hidden"] | None = None
-    inverse: Float[Tensor, " voxel"] | None = None
-
-
 @runtime_checkable
 class Engine(Protocol):
     """The three parts of a frame's work. Images and features lie on the engine's device."""
@@ -70,7 +52,7 @@ class Engine(Protocol):
         """As `stages.match`."""
         ...
 
-    def answer(self, frames: Sequence[Lifted]) -> Computed:
+    def answer(self, frames: Sequence[Lifted]) -> VoxelField:
         """The field of the lifted frames, oldest first."""
         ...
 
@@ -105,8 +87,8 @@ class Eager:
             return stages.match(self.model, current, reference, places, is_blind)
 
     @torch.no_grad()
-    def answer(self, frames: Sequence[Lifted]) -> Computed:
+    def answer(self, frames: Sequence[Lifted]) -> VoxelField:
         """The field of the lifted frames, oldest first."""
         with computing(self.precision, self.device):
             volumes = [stages.place(self.model, f.reduced, f.matched, f.where) for f in frames]
-            return Computed(stages.fuse(self.model, volumes))
+            return stages.fuse(self.model, volumes)

@@ -2,7 +2,7 @@
 """Frames in, grids and answers out: what earlier frames computed is reused, not approximated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from langocc.asking import Model
 from langocc.deploy.arrivals import Arrival, Pictures, augmentations_of, checked_frame, cut_pictures
-from langocc.deploy.engine import Computed, Eager, Engine, Lifted
+from langocc.deploy.engine import Eager, Engine, Lifted
+from langocc.deploy.fast import Fast
 from langocc.deploy.memory import Memory, Pace, Remembered, cut_between, stereo_key
 from langocc.features.sample import camera_rig
 from langocc.field import VoxelField
@@ -31,20 +32,16 @@ class StreamAnswer:
             stands in for a frame that is not there, as at the start of a scene.
         notes: What was not as it should be: cameras without an image, gaps, cuts.
         missing: Cameras without an image: what they alone see is unknown.
-        computed: The field and what came with it.
+        field: Density and features.
+        model: What the stream was made from.
     """
 
     frame: Frame
     shown: tuple[str, ...]
     notes: tuple[str, ...]
     missing: tuple[str, ...]
-    computed: Computed
-    model: Predictor | Model = field(repr=False)
-
-    @property
-    def field(self) -> VoxelField:
-        """Density and features."""
-        return self.computed.field
+    field: VoxelField
+    model: Predictor | Model
 
     def semantics(self, threshold: float | None = None) -> UInt8[np.ndarray, "x y z"]:
         """Occ3D id of each voxel of Occ3D's grid; 17 is free.
@@ -101,7 +98,8 @@ class Stream:
         Args:
             model: From `langocc.load`, or a predictor (which answers with fields alone).
             pace: How far apart frames of the past lie; None: half a second, as in nuScenes.
-            engine: Computes; None: the model's own operations in its own precision.
+            engine: Computes; None: the model's own operations in its own precision, the numbers of
+                `Model.predict`. On a GPU `Stream.fast` makes one that keeps up with cameras.
         """
         self.model = model
         self.predictor = model.predictor if isinstance(model, Model) else model
@@ -109,6 +107,14 @@ class Stream:
         swap_rgb = self.config.sample.swap_rgb
         self.engine = engine or Eager(self.predictor.model, swap_rgb=swap_rgb)
         self.memory = Memory(pace or Pace(), self.config.model.history_frames)
+
+    @staticmethod
+    def fast(model: Model, pace: Pace | None = None) -> "Stream":
+        """A stream in bfloat16 and CUDA graphs: see `langocc.deploy.fast.Fast`."""
+        predictor = model.predictor
+        swap_rgb = predictor.config.sample.swap_rgb
+        engine = Fast(predictor.model, model.classes.vectors, swap_rgb=swap_rgb)
+        return Stream(model, pace, engine)
 
     def reset(self) -> None:
         """Forgets all frames: for another vehicle, another rig, or an earlier time."""

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine for a GPU: norms folded, bfloat16, channels last, each part one CUDA graph."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from langocc.deploy.compact import folded, narrowed
+from langocc.deploy.engine import Lifted
+from langocc.deploy.prepared import Answering, Prepared, PreparedField
+from langocc.features.input_images import MEAN, STD
+from langocc.model import stages
+from langocc.model.langocc import LangOcc
+from langocc.model.stages import Placement, Seen
+
+Tensors = tuple[Tensor, ...]
+WARM_UPS = 3
+"""Runs before a graph is recorded: kernels are compiled and the fastest are chosen."""
+
+
+class Fast:
+    """An engine for a fixed number of cameras that answers texts and a vocabulary.
+
+    Its numbers are those of `Eager` to the rounding of bfloat16. On a GPU, fields it gives out
+    share memory with the next one: read or clone them before the next frame.
+    """
+
+    def __init__(
+        self,
+        model: LangOcc,
+        vectors: Float[Tensor, "class out"],
+        *,
+        swap_rgb: bool,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """A copy of the model is made; changes of its weights after that do not count.
+
+        Args:
+            model: On the engine's device.
+            vectors: Class vectors, in the space of the model's features.
+            swap_rgb: As it was trained.
+            dtype: Of convolutions and matrix products; float32 on a processor for tests.
+
+        Raises:
+            ValueError: a model that was taught colours instead of text.
+        """
+        if model.config.variant != "language":
+            raise ValueError(
+                f"model: expected one that was taught text, got {model.config.variant}"
+            )
+        self.model = narrowed(folded(model), dtype)
+        self.swap_rgb, self.dtype = swap_rgb, dtype
+        self.device = model.frustum4.device
+        self.mean = torch.tensor(MEAN, device=self.device)
+        self.std = torch.tensor(STD, device=self.device)
+        self.answering = Answering(self.model.head, vectors.to(self.device)).to(self.device)
+        self._see = Recorded(self._seen, self.device)
+        self._match = Recorded(self._matched, self.device)
+        self._answer = Recorded(self._answered, self.device)
+        self._whole = Recorded(self._whole_pass, self.device)
+
+    @torch.no_grad()
+    def see(self, inputs: UInt8[Tensor, "cam height width 3"]) -> Seen:
+        """Features of a frame's RGB inputs."""
+        return Seen(*(part.clone() for part in self._see(inputs)))
+
+    @torch.no_grad()
+    def match(
+        self,
+        current: Float[Tensor, "cam channel4 height4 width4"],
+        reference: Float[Tensor, "cam channel4 height4 width4"],
+        places: Float[Tensor, "cam depth height4 width4 2"],
+        is_blind: Bool[Tensor, " cam"],
+    ) -> Float[Tensor, "cam depth height width"]:
+        """As `stages.match`."""
+        (matched,) = self._match(current, reference, places, is_blind)
+        return matched.clone()
+
+    @torch.no_grad()
+    def answer(self, frames: Sequence[Lifted]) -> PreparedField:
+        """The field of the lifted frames, oldest first, with its answers."""
+        flat: list[Tensor] = []
+        for frame in frames:
+            matched = () if frame.matched is None else (frame.matched,)
+            flat += [frame.where.numbers, frame.where.cells, frame.reduced, *matched]
+        return self._field(self._answer(*flat))
+
+    @torch.no_grad()
+    def whole(
+        self,
+        inputs: UInt8[Tensor, "frame cam height width 3"],
+        where: Sequence[Placement],
+        places: Sequence[Float[Tensor, "cam depth height4 width4 2"]],
+    ) -> PreparedField:
+        """A stateless pass in one graph: nothing is known of earlier frames.
+
+        Args:
+            inputs: RGB, newest first.
+            where: Of each lifted frame, newest first.
+            places: Of each lifted frame in the one before; none without stereo.
+        """
+        geometry = [tensor for place in where for tensor in (place.numbers, place.cells)]
+        return self._field(self._whole(inputs, *geometry, *places))
+
+    def _seen(self, inputs: Tensor) -> Tensors:
+        with self._computing():
+            seen = stages.see(self.model, self._normalised(inputs))
+        return seen.stride4, seen.reduced
+
+    def _matched(
+        self, current: Tensor, reference: Tensor, places: Tensor, is_blind: Tensor
+    ) -> Tensors:
+        with self._computing():
+            return (stages.match(self.model, current, reference, places, is_blind),)
+
+    def _answered(self, *flat: Tensor) -> Tensors:
+        width = 3 + int(self.model.config.stereo)
+        frames = [flat[start : start + width] for start in range(0, len(flat), width)]
+        with self._computing():
+            volumes = []
+            for numbers, cells, reduced, *matched in frames:
+                given = (reduced, matched[0] if matched else None, Placement(numbers, cells))
+                volumes.append(stages.place(self.model, *given))
+            return self._prepared(volumes)
+
+    def _whole_pass(self, inputs: Tensor, *geometry: Tensor) -> Tensors:
+        config, cams = self.model.config, inputs.shape[1]
+        lifted = config.lifted_frames
+        where = [Placement(*geometry[2 * i : 2 * i + 2]) for i in range(lifted)]
+        places = geometry[2 * lifted :]
+        with self._computing():
+            images = self._normalised(inputs.flatten(0, 1))
+            seen = stages.see(self.model, images[: lifted * cams])
+            references = [seen.stride4]
+            if config.stereo:
+                references.append(self.model.backbone.stereo_features(images[lifted * cams :]))
+            stride4 = torch.cat(references).split(cams)
+            volumes = []
+            for i in reversed(range(lifted)):
+                matched = None
+                if config.stereo:
+                    sees = torch.zeros(cams, dtype=torch.bool, device=inputs.device)
+                    pair = stride4[i], stride4[i + 1]
+                    matched = stages.match(self.model, *pair, places[i], sees)
+                reduced = seen.reduced.split(cams)[i]
+                volumes.append(stages.place(self.model, reduced, matched, where[i]))
+            return self._prepared(volumes)
+
+    def _prepared(self, volumes: Sequence[Tensor]) -> Tensors:
+        field = stages.fuse(self.model, volumes)
+        return field.density, field.features, *self.answering(field.features.flatten(0, 3))
+
+    def _field(self, said: Tensors) -> PreparedField:
+        density, features, hidden, inverse, best = said
+        config, head = self.model.config, self.model.head
+        prepared = Prepared(hidden, inverse, self.answering.vectors, best)
+        on_faces = config.quirks.values_on_faces
+        return PreparedField(config.grid, density, features, head, "language", on_faces, prepared)
+
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        """As `input_images.normalised`, stored channels last; no constant comes from the host."""
+        inputs = inputs.flip(-1) if self.swap_rgb else inputs
+        return ((inputs.float() - self.mean) / self.std).movedim(-1, -3)
+
+    def _computing(self) -> torch.autocast:
+        enabled = self.dtype != torch.float32
+        dtype = self.dtype if enabled else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=enabled, cache_enabled=False)
+
+
+class Recorded:
+    """A function of tensors of fixed shapes: recorded on a GPU when first called, then replayed.
+
+    Results are overwritten by the next call. On a processor the function is simply called.
+    """
+
+    def __init__(self, function: Callable[..., Tensors], device: torch.device) -> None:
+        """Nothing is recorded yet."""
+        self.function, self.device = function, device
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: Tensors = ()
+        self.outputs: Tensors = ()
+
+    def __call__(self, *inputs: Tensor) -> Tensors:
+        """Results of these inputs; ValueError if their shapes differ from the first call's."""
+        if self.device.type != "cuda":
+            return self.function(*inputs)
+        if self.graph is None:
+            self._record(inputs)
+        shapes = [[tuple(tensor.shape) for tensor in given] for given in (self.inputs, inputs)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"engine: made for shapes {shapes[0]}, got {shapes[1]}")
+        for mine, given in zip(self.inputs, inputs, strict=True):
+            mine.copy_(given, non_blocking=True)
+        assert self.graph is not None
+        self.graph.replay()
+        return self.outputs
+
+    def _record(self, inputs: Tensors) -> None:
+        self.inputs = tuple(tensor.to(self.device, copy=True) for tensor in inputs)
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        searched = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = True
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UPS):
+                    self.function(*self.inputs)
+            torch.cuda.current_stream(self.device).wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self.outputs = self.function(*self.inputs)
+        finally:
+            torch.backends.cudnn.benchmark = searched
+        self.graph = graph

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A field whose answers are prepared for every voxel: a grid and texts cost next to nothing."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import linear, normalize
+
+from langocc.field import FREE, OccupiedVoxels, VoxelField
+from langocc.render.volume import VoxelHead
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the language head says of every voxel of a scene, as far as no text is needed.
+
+    Attributes:
+        hidden: Input of the head's last layer.
+        inverse: One over the norm of the feature that `hidden` leads to.
+        vectors: Class vectors that were asked for.
+        best: Index of the best of them, whether the voxel is free or not.
+    """
+
+    hidden: Float[Tensor, "voxel hidden"]
+    inverse: Float[Tensor, " voxel"]
+    vectors: Float[Tensor, "class out"]
+    best: Int[Tensor, " voxel"]
+
+
+@dataclass(frozen=True)
+class PreparedField(VoxelField):
+    """A field of one scene with its answers. Its tensors are the engine's own: see `Fast`."""
+
+    prepared: Prepared | None = None
+
+    @torch.no_grad()
+    def query(
+        self, vectors: Float[Tensor, "query out"], chunk_voxels: int = 65536
+    ) -> Float[Tensor, "1 query x y z"]:
+        """As `VoxelField.query`; nothing is worked on in chunks."""
+        if self.prepared is None:
+            return super().query(vectors, chunk_voxels)
+        last = self._language_head().last
+        weight, bias = folded_queries(normalize(vectors.to(last.weight), dim=-1), last)
+        products = linear(self.prepared.hidden, weight.to(self.prepared.hidden.dtype))
+        cosines = (products.float() + bias) * self.prepared.inverse[:, None]
+        return cosines.T.reshape(1, len(vectors), *self.density.shape[1:])
+
+    @torch.no_grad()
+    def classes(
+        self,
+        vectors: Float[Tensor, "class out"],
+        threshold: float = 0.1,
+        chunk_voxels: int = 65536,
+    ) -> Int[Tensor, "1 x y z"]:
+        """As `VoxelField.classes`, at once for the class vectors that are prepared."""
+        if self.prepared is None or not _are_same(vectors, self.prepared.vectors):
+            return super().classes(vectors, threshold, chunk_voxels)
+        best = self.prepared.best.view(self.density.shape)
+        return torch.where(self.density >= threshold, best, FREE)
+
+    @torch.no_grad()
+    def occupied(self, threshold: float = 0.1, chunk_voxels: int = 65536) -> OccupiedVoxels:
+        """As `VoxelField.occupied`, from what is prepared."""
+        if self.prepared is None:
+            return super().occupied(threshold, chunk_voxels)
+        is_occupied = self.density >= threshold
+        voxels = is_occupied.flatten().nonzero()[:, 0]
+        inverse = self.prepared.inverse[voxels]
+        rows = (self.prepared.hidden[voxels] * inverse[:, None]).to(self.prepared.hidden.dtype)
+        return OccupiedVoxels(is_occupied.nonzero(), rows, inverse, self._language_head().last)
+
+
+class Answering(nn.Module):
+    """Prepares a language head's answers: the norm of W h + b from a product as wide as h.
+
+    With W = Q R, |W h + b|^2 = |R h + Q^T b|^2 + |b|^2 - |Q^T b|^2.
+    """
+
+    root: Tensor
+    root_bias: Tensor
+    rest: Tensor
+    class_weight: Tensor
+    class_bias: Tensor
+    vectors: Tensor
+
+    def __init__(self, head: VoxelHead, vectors: Float[Tensor, "class out"]) -> None:
+        """Folds the class vectors into the head's last layer."""
+        super().__init__()
+        weight, bias = head.last.weight.double(), head.last.bias.double()
+        q, r = torch.linalg.qr(weight)
+        aligned = q.T @ bias
+        vectors = vectors.to(head.last.weight)
+        class_weight, class_bias = folded_queries(vectors, head.last)
+        buffers = {
+            "root": r,
+            "root_bias": aligned,
+            "rest": (bias.square().sum() - aligned.square().sum()).clamp(min=0),
+            "class_weight": class_weight,
+            "class_bias": class_bias,
+            "vectors": vectors,
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value.detach().float())
+        self.head = head
+
+    @torch.no_grad()
+    def forward(
+        self, rows: Float[Tensor, "voxel feature"]
+    ) -> tuple[Float[Tensor, "voxel hidden"], Float[Tensor, " voxel"], Int[Tensor, " voxel"]]:
+        """Hidden features, one over the norms, best classes."""
+        hidden = self.head.hidden(rows)
+        narrow = hidden.dtype
+        product = linear(hidden, self.root.to(narrow), self.root_bias.to(narrow))
+        length = torch.linalg.vector_norm(product, dim=-1, dtype=torch.float32)
+        inverse = (length.square() + self.rest).clamp(min=1e-24).rsqrt()
+        logits = linear(hidden, self.class_weight.to(narrow), self.class_bias.to(narrow))
+        return hidden, inverse, logits.argmax(dim=-1)
+
+
+def folded_queries(
+    vectors: Float[Tensor, "query out"], last: nn.Linear
+) -> tuple[Float[Tensor, "query hidden"], Float[Tensor, " query"]]:
+    """E (W h + b) = (E W) h + E b."""
+    return vectors @ last.weight, vectors @ last.bias
+
+
+def _are_same(one: Tensor, other: Tensor) -> bool:
+    return one is other or (one.shape == other.shape and torch.equal(one.to(other), other))
