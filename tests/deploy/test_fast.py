@@ -79,7 +79,7 @@ def test_a_whole_pass_in_one_piece(device: str, history_frames: int) -> None:
     places = [stages.stereo_places(made.model, rig, frame) for frame in lifted]
     inputs = torch.stack([arrived(made, frame, pictures(frame)).inputs for frame in frames])
     for _ in range(2):  # recorded, then replayed
-        said = engine.whole(inputs.to(device), where, places)
+        said = engine.whole(inputs.to(device), lambda: (where, places))
     expected = whole_pass(made, frames)
     torch.testing.assert_close(said.density, expected.density, rtol=1e-3, atol=1e-3)
 

@@ -59,7 +59,8 @@ class Fast:
         self._see = Recorded(self._seen, self.device)
         self._match = Recorded(self._matched, self.device)
         self._answer = Recorded(self._answered, self.device)
-        self._whole = Recorded(self._whole_pass, self.device)
+        self._see_all = Recorded(self._seen_all, self.device)
+        self._answer_all = Recorded(self._answered_all, self.device)
 
     @torch.no_grad()
     def see(self, inputs: UInt8[Tensor, "cam height width 3"]) -> Seen:
@@ -91,18 +92,19 @@ class Fast:
     def whole(
         self,
         inputs: UInt8[Tensor, "frame cam height width 3"],
-        where: Sequence[Placement],
-        places: Sequence[Float[Tensor, "cam depth height4 width4 2"]],
+        geometry: Callable[[], tuple[Sequence[Placement], Sequence[Tensor]]],
     ) -> PreparedField:
-        """A stateless pass in one graph: nothing is known of earlier frames.
+        """A stateless pass: nothing is known of earlier frames.
 
         Args:
             inputs: RGB, newest first.
-            where: Of each lifted frame, newest first.
-            places: Of each lifted frame in the one before; none without stereo.
+            geometry: Gives, for each lifted frame, newest first, its placement and its places in
+                the frame before (none without stereo). Called while the images are looked at.
         """
-        geometry = [tensor for place in where for tensor in (place.numbers, place.cells)]
-        return self._field(self._whole(inputs, *geometry, *places))
+        seen = self._see_all(inputs)
+        where, places = geometry()
+        flat = [tensor for place in where for tensor in (place.numbers, place.cells)]
+        return self._field(self._answer_all(*seen, *flat, *places))
 
     def _seen(self, inputs: Tensor) -> Tensors:
         with self._computing():
@@ -125,27 +127,32 @@ class Fast:
                 volumes.append(stages.place(self.model, *given))
             return self._prepared(volumes)
 
-    def _whole_pass(self, inputs: Tensor, *geometry: Tensor) -> Tensors:
+    def _seen_all(self, inputs: Tensor) -> Tensors:
+        """Stereo features of all frames, and what is lifted of all but a mere reference."""
         config, cams = self.model.config, inputs.shape[1]
-        lifted = config.lifted_frames
-        where = [Placement(*geometry[2 * i : 2 * i + 2]) for i in range(lifted)]
-        places = geometry[2 * lifted :]
+        lifted = config.lifted_frames * cams
         with self._computing():
             images = self._normalised(inputs.flatten(0, 1))
-            seen = stages.see(self.model, images[: lifted * cams])
-            references = [seen.stride4]
+            seen = stages.see(self.model, images[:lifted])
+            stride4 = [seen.stride4]
             if config.stereo:
-                references.append(self.model.backbone.stereo_features(images[lifted * cams :]))
-            stride4 = torch.cat(references).split(cams)
+                stride4.append(self.model.backbone.stereo_features(images[lifted:]))
+            return torch.cat(stride4), seen.reduced
+
+    def _answered_all(self, stride4: Tensor, reduced: Tensor, *geometry: Tensor) -> Tensors:
+        config, lifted = self.model.config, self.model.config.lifted_frames
+        cams = reduced.shape[0] // lifted
+        maps, features = stride4.split(cams), reduced.split(cams)
+        where = [Placement(*geometry[2 * i : 2 * i + 2]) for i in range(lifted)]
+        places = geometry[2 * lifted :]
+        sees = torch.zeros(cams, dtype=torch.bool, device=reduced.device)
+        with self._computing():
             volumes = []
             for i in reversed(range(lifted)):
                 matched = None
                 if config.stereo:
-                    sees = torch.zeros(cams, dtype=torch.bool, device=inputs.device)
-                    pair = stride4[i], stride4[i + 1]
-                    matched = stages.match(self.model, *pair, places[i], sees)
-                reduced = seen.reduced.split(cams)[i]
-                volumes.append(stages.place(self.model, reduced, matched, where[i]))
+                    matched = stages.match(self.model, maps[i], maps[i + 1], places[i], sees)
+                volumes.append(stages.place(self.model, features[i], matched, where[i]))
             return self._prepared(volumes)
 
     def _prepared(self, volumes: Sequence[Tensor]) -> Tensors:

@@ -59,7 +59,7 @@ class PreparedField(VoxelField):
         if self.prepared is None or not _are_same(vectors, self.prepared.vectors):
             return super().classes(vectors, threshold, chunk_voxels)
         best = self.prepared.best.view(self.density.shape)
-        return torch.where(self.density >= threshold, best, FREE)
+        return best.masked_fill(self.density < threshold, FREE)
 
     @torch.no_grad()
     def occupied(self, threshold: float = 0.1, chunk_voxels: int = 65536) -> OccupiedVoxels:

@@ -191,7 +191,9 @@ class Stream:
             remembered, matched = shown[index], None
             if model.config.stereo:
                 matched = self._matched(shown, index, rig)
-            where = stages.placement(model, rig, index, remembered.is_missing.to(device))
+            where = stages.placement(
+                model, rig, index, remembered.is_missing.to(device, non_blocking=True)
+            )
             lifted.append(Lifted(remembered.seen.reduced, matched, where))
         return lifted
 
@@ -207,7 +209,7 @@ class Stream:
                 frame.seen.stride4,
                 reference.seen.stride4,
                 stages.stereo_places(self.predictor.model, rig, index),
-                is_blind.to(self.predictor.device),
+                is_blind.to(self.predictor.device, non_blocking=True),
             )
         return frame.matches[name]
 

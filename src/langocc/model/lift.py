@@ -24,14 +24,15 @@ def voxel_cells(
         grid: The voxels.
         truncated: Round toward zero instead of down; see `Quirks.truncated_cells`.
     """
-    shape = torch.tensor(grid.shape, device=points_m.device)
-    lower_m = points_m.new_tensor(grid.lower_m)
-    position = (points_m - lower_m) / grid.cell_m
-    cell = (position.trunc() if truncated else position.floor()).long()
-    is_inside = ((cell >= 0) & (cell < shape)).all(dim=-1)
-    x, y, z = cell.unbind(dim=-1)
-    flat = (x * grid.shape[1] + y) * grid.shape[2] + z
-    return torch.where(is_inside, flat, OUTSIDE)
+    is_outside = torch.zeros_like(points_m[..., 0], dtype=torch.bool)
+    flat = torch.zeros_like(is_outside, dtype=torch.long)
+    # An axis at a time, because numbers from the host as a tensor would make a GPU's host wait.
+    for axis, lower, cells in zip(points_m.unbind(-1), grid.lower_m, grid.shape, strict=True):
+        position = (axis - lower) / grid.cell_m
+        cell = (position.trunc() if truncated else position.floor()).long()
+        is_outside |= (cell < 0) | (cell >= cells)
+        flat = flat * cells + cell
+    return flat.masked_fill(is_outside, OUTSIDE)
 
 
 def splat(

@@ -176,7 +176,7 @@ def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[
     lie on the processor, where composing them is quicker.
     """
     moved = []
-    for row in matrix.to(point[0].device).unbind(-2):
+    for row in matrix.to(point[0].device, non_blocking=True).unbind(-2):
         factors = [_per_point(factor) for factor in row.unbind(-1)]
         total = point[0] * factors[0]
         for axis, factor in zip(point[1:], factors[1:], strict=True):
@@ -187,7 +187,7 @@ def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[
 
 def _plus(point: list[Tensor], offset: Float[Tensor, "batch cam n"]) -> list[Tensor]:
     """`point + offset`, each camera's offset for all its points."""
-    offsets = offset.to(point[0].device).unbind(-1)
+    offsets = offset.to(point[0].device, non_blocking=True).unbind(-1)
     return [axis + _per_point(o) for axis, o in zip(point, offsets, strict=True)]
 
 

@@ -88,7 +88,7 @@ def match(
         zero_is_invalid=model.config.quirks.zero_feature_is_invalid,
     )
     undecided = 1 / cost_volume.shape[1]
-    cost_volume = torch.where(is_blind[:, None, None, None], undecided, cost_volume)
+    cost_volume = cost_volume.masked_fill(is_blind[:, None, None, None], undecided)
     assert model.depth_net.stereo is not None
     return model.depth_net.stereo(cost_volume)
 
@@ -100,8 +100,8 @@ def placement(
     numbers = camera_numbers(rig, frame, model.config.quirks).flatten(0, 1)
     cells = model.voxels_of_points(rig, frame)
     if is_missing is not None:
-        cells = torch.where(is_missing[None, :, None, None, None], OUTSIDE, cells)
-    return Placement(numbers.to(cells.device), cells)
+        cells = cells.masked_fill(is_missing[None, :, None, None, None], OUTSIDE)
+    return Placement(numbers.to(cells.device, non_blocking=True), cells)
 
 
 def place(

@@ -36,7 +36,7 @@ def triton_stereo_grid(
     input_size: tuple[int, int],
 ) -> Float[Tensor, "batch cam depth height width 2"]:
     """As `projection.stereo_grid`, which passes over all points some fifty times."""
-    numbers = stereo_numbers(rig, frame).to(frustum.device)
+    numbers = stereo_numbers(rig, frame).to(frustum.device, non_blocking=True)
     batch, cams, count = numbers.shape
     grid = frustum.new_empty(batch, cams, *frustum.shape[1:], 2)
     points = frustum[0].numel()
