@@ -15,6 +15,7 @@ VERBS = {
     "predict": "Predict",
     "view": "View",
     "render": "Render",
+    "export": "Export",
 }
 COMMANDS = [getattr(import_module(f"langocc.cli.{verb}"), name) for verb, name in VERBS.items()]
 
@@ -27,7 +28,7 @@ def test_a_teacher_in_a_file_can_be_given_its_words(command: type) -> None:
     assert defaults["text"] == TEXT_CLIP
 
 
-@pytest.mark.parametrize("verb", ["vocab", "reduce", "predict"])
+@pytest.mark.parametrize("verb", ["vocab", "reduce", "predict", "export"])
 def test_templates_are_on_and_can_be_left_out(verb: str) -> None:
     command = COMMANDS[list(VERBS).index(verb)]
     assert {entry.name: entry.default for entry in fields(command)}["templates"] is True

@@ -55,6 +55,8 @@ class Export:
     """Whose text encoder reads the prompts: the CLIP that the model was taught with."""
     text: str = TEXT_CLIP
     """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
+    templates: bool = True
+    """Average each prompt over the 85 prompt templates, as published."""
     split: Literal["train", "val", "test"] = "val"
     """Where the frames are taken from."""
     frames: int = 4
@@ -131,7 +133,7 @@ class Export:
         if self.answers == "features":
             return None
         speaker = speaker_of(predictor, self.teacher, self.text)
-        return speaker.classes(load_vocabulary(self.vocabulary))
+        return speaker.classes(load_vocabulary(self.vocabulary), templates=self.templates)
 
     def _write(
         self,
