@@ -1,14 +1,17 @@
 """The engine for a GPU: on a processor the same function to rounding; on a GPU its graphs."""
 
+import numpy as np
 import pytest
 import torch
 from deploy_kit import drive, pictures, predictor, whole_pass
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from langocc.deploy.arrivals import augmentations_of
 from langocc.deploy.compact import folded
 from langocc.deploy.fast import Fast
 from langocc.deploy.feeding import arrived
+from langocc.deploy.plain_ops import plain_cost_volume, plain_splat
 from langocc.deploy.stream import Stream
 from langocc.features.sample import camera_rig
 from langocc.field import FREE, VoxelField
@@ -80,9 +83,7 @@ def test_a_whole_pass_in_one_piece(device: str, history_frames: int) -> None:
     made = predictor(device=device, history_frames=history_frames)
     frames = drive(3)[::-1][: 1 + history_frames]
     engine = fast(made, torch.float32)
-    rig = camera_rig(
-        frames[0], frames, augmentations_of(frames[0], (96, 48)), torch.eye(3).double().numpy()
-    )
+    rig = camera_rig(frames[0], frames, augmentations_of(frames[0], (96, 48)), np.eye(3))
     lifted = range(made.config.model.lifted_frames)
     where = [stages.placement(made.model, rig, frame) for frame in lifted]
     places = [stages.stereo_places(made.model, rig, frame) for frame in lifted]
@@ -128,3 +129,56 @@ def test_a_graph_is_for_its_shapes() -> None:
     engine.see(torch.zeros(3, 48, 96, 3, dtype=torch.uint8, device="cuda"))
     with pytest.raises(ValueError, match="engine: made for shapes"):
         engine.see(torch.zeros(2, 48, 96, 3, dtype=torch.uint8, device="cuda"))
+
+
+class HostOperations(TorchDispatchMode):
+    """Notes operations for which a GPU would wait for its host, or the host for it."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in self.WAITS:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_is_recorded_does_not_wait_for_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be part of a CUDA graph. Ops of fixed shapes stand in for the kernels."""
+    monkeypatch.setitem(stages.COST_VOLUMES, "fused", plain_cost_volume)
+    monkeypatch.setitem(stages.SPLATS, "fused", plain_splat)
+    made, frames = predictor(), drive(3)
+    engine = fast(made, torch.bfloat16)
+    found = []
+    for part in ("_see", "_match", "_answer", "_see_all", "_answer_all"):
+        recorded = getattr(engine, part)
+        monkeypatch.setattr(recorded, "function", watched(recorded.function, found))
+    stream = Stream(made, engine=engine)
+    for frame in frames:
+        stream.push(frame, pictures(frame))
+    shown = frames[::-1]
+    rig = camera_rig(shown[0], shown, augmentations_of(shown[0], (96, 48)), np.eye(3))
+    where = [stages.placement(made.model, rig, frame) for frame in range(2)]
+    places = [stages.stereo_places(made.model, rig, frame) for frame in range(2)]
+    inputs = torch.stack([arrived(made, frame, pictures(frame)).inputs for frame in shown])
+    engine.whole(inputs, lambda: (where, places))
+    assert found == []
+    with HostOperations() as watch:  # what it looks for is what torch calls it
+        torch.ones(2).new_tensor([1.0])
+        torch.tensor([1.0])
+        torch.ones(2).sum().item()
+    assert len(watch.found) == 3
+
+
+def watched(function, found: list[str]):
+    def run(*tensors):
+        with HostOperations() as watch:
+            results = function(*tensors)
+        found.extend(watch.found)
+        return results
+
+    return run
