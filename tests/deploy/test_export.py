@@ -71,9 +71,16 @@ def test_plain_splat() -> None:
     assert not plain_splat(depth, context, nowhere, (2, 3, 4)).any()
 
 
-@pytest.mark.parametrize("quirks", ["published", "none"])
 @pytest.mark.parametrize(
-    ("history_frames", "stereo"), [(0, False), (1, False), (1, True), (2, True), (3, True)]
+    ("quirks", "history_frames", "stereo"),
+    [
+        ("published", 0, False),
+        ("published", 1, False),
+        ("published", 1, True),
+        ("published", 2, True),
+        ("none", 2, True),
+        ("none", 3, True),
+    ],
 )
 def test_a_step_equals_a_whole_pass(quirks: str, history_frames: int, stereo: bool) -> None:
     """Other ops, other sums: to the rounding of float32 that the stereo cost amplifies."""

@@ -138,3 +138,12 @@ def test_names_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     for name in ("nothing", "/no/where", "a/b/c", "../up"):
         with pytest.raises(DataError, match="no name of the form owner/model"):
             resolve(name)
+
+
+def test_a_folder_becomes_a_published_checkpoint(folder: Path, tmp_path: Path) -> None:
+    """Its weights stand for themselves and for their average."""
+    published, averaged = tmp_path / "published.pth", tmp_path / "averaged.pth"
+    assert cli.run(["convert", str(folder), str(published), "--average", str(averaged)]) == 0
+    one, two = (torch.load(p, weights_only=True)["state_dict"] for p in (published, averaged))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -35,9 +35,16 @@ def assert_equal(answer: StreamAnswer, made: Predictor, shown: list[Frame]) -> N
     assert torch.equal(answer.field.features, expected.features)
 
 
-@pytest.mark.parametrize("quirks", ["published", "none"])
 @pytest.mark.parametrize(
-    ("history_frames", "stereo"), [(0, False), (1, False), (1, True), (2, True), (3, True)]
+    ("quirks", "history_frames", "stereo"),
+    [
+        ("published", 0, False),
+        ("published", 1, False),
+        ("published", 1, True),
+        ("published", 2, True),
+        ("none", 2, True),
+        ("none", 3, True),
+    ],
 )
 def test_a_stream_equals_whole_passes(quirks: str, history_frames: int, stereo: bool) -> None:
     made = predictor(quirks, history_frames=history_frames, stereo=stereo)

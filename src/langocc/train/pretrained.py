@@ -77,4 +77,5 @@ def read_pretrained(folder: Path) -> Checkpoint:
         raise DataError(f"{config}: expected entries {', '.join(lacking)}, found none")
     if checksum(tensors) != record["sha256"]:
         raise DataError(f"{weights}: damaged: its checksum differs from the one in {CONFIG}")
-    return Checkpoint(weights, record, tensors, tensors, {})
+    # How often the average was updated is not handed on: nothing goes on from it.
+    return Checkpoint(weights, {"updates": None} | record, tensors, tensors, {})
