@@ -34,9 +34,9 @@ test: install
 	$(BIN)/python -m pytest
 
 lint: install
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/codespell src tests docs README.md
+	$(BIN)/ruff check src tests benchmarks recipes examples
+	$(BIN)/ruff format --check src tests benchmarks recipes examples
+	$(BIN)/codespell src tests recipes examples docs README.md
 
 types: install
 	$(BIN)/pyright
