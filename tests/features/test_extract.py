@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -155,18 +154,25 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from small_drive import ColourTeacher, make_scene
+from langocc.features import shard
 from langocc.features.store import open_store
 from langocc.scenes.dataset import Dataset
 import test_extract
 folder = Path(sys.argv[1])
 class Slow(ColourTeacher):
     def dense(self, images):
-        time.sleep(0.03)
+        time.sleep(0.01)
         return super().dense(images)
+def add_then_hang(writer, token, rows):
+    add(writer, token, rows)
+    if token == "b-3":
+        print("hangs", flush=True)
+        time.sleep(600)
 scenes = {{name: make_scene(folder, name, 8, seed) for seed, name in enumerate("abc")}}
 drive = Dataset(folder, scenes, {{}})
 rays = test_extract.prepared(drive, folder / "rays")
-print("ready", flush=True)
+if sys.argv[3] == "hang":
+    add, shard.ShardWriter.add = shard.ShardWriter.add, add_then_hang
 test_extract.extracted(drive, rays, folder / "store", Slow(), sys.argv[2])
 print("finished", flush=True)
 """
@@ -177,24 +183,21 @@ def test_killed_and_resumed_run_ends_with_the_same_bytes(tmp_path, codec):
     script = RUN.format(here=os.path.dirname(__file__))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    def start(folder):
+    def start(folder, how="run"):
         folder.mkdir(exist_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-c", script, str(folder), codec],
+            [sys.executable, "-c", script, str(folder), codec, how],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
         )
 
     undisturbed = start(tmp_path / "undisturbed")
-    killed = start(tmp_path / "killed")
-    assert killed.stdout.readline() == "ready\n"
-    part = tmp_path / "killed" / "store" / ".b.shard.part"
-    deadline = time.monotonic() + 60
-    while not part.exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    killed = start(tmp_path / "killed", "hang")
+    assert killed.stdout.readline() == "hangs\n"  # in the middle of the second scene
     killed.send_signal(signal.SIGKILL)
     killed.wait()
+    assert (tmp_path / "killed" / "store" / ".b.shard.part").exists()
     finished = sorted(p.name for p in (tmp_path / "killed" / "store").glob("*.shard"))
     assert finished == ["a.shard"]
     first = (tmp_path / "killed" / "store" / "a.shard").stat().st_mtime_ns
