@@ -22,7 +22,9 @@ from langocc.features.sources import RayConfig
 from langocc.features.targets import sky_rule
 from langocc.features.window import draw_counts, draw_rows, window_indices
 from langocc.geometry.augment import PUBLISHED_RANGES
+from langocc.geometry.rigid import transform_points
 from langocc.scenes.dataset import Dataset
+from langocc.scenes.lidar import read_points
 from langocc.teachers.text import Vocabulary
 
 WORDS = Vocabulary("words", ("sky", "road", "wall"), (0, 11, 15))
@@ -183,6 +185,19 @@ class TestRays:
         # with its neighbours it trains
         assert load_sample(drive, store, "a-0", SMALL, generator()).rays.origins.shape[1] == 200
 
+    @pytest.mark.parametrize("augment", [None, PUBLISHED_RANGES])
+    def test_measured_ranges_lead_to_the_points(self, drive, tmp_path, augment):
+        store = make_store(drive, tmp_path, source="lidar_pixels")
+        config = replace(SMALL, rays=100, horizon=0, augment=augment, ranges=True)
+        batch = load_sample(drive, store, "scene-a-1", config, generator())
+        rays, lidar = batch.rays, drive.frame("scene-a-1").lidar
+        assert (rays.range_m > 0).all()
+        ends = (rays.origins + rays.range_m[..., None] * rays.directions)[0].double()
+        ego = ends @ batch.rig.augmented_from_ego[0].double()  # the inverse of a flip
+        points = transform_points(lidar.ego_from_lidar, read_points(lidar)[:, :3].astype(float))
+        nearest = torch.cdist(ego, torch.from_numpy(points).nan_to_num(1e6)).amin(dim=1)
+        assert float(nearest.max()) < 0.03  # the store rounds depth to 11 bits
+
     def test_damage_is_named(self, drive, tmp_path):
         store = make_store(drive, tmp_path)
         path = store.path_of("scene-b")
@@ -286,7 +301,7 @@ class TestLoader:
     def test_packed_and_plain_collation_agree(self, drive, tmp_path, codec):
         """Scenes have codecs of their own, and a batch mixes scenes."""
         store = make_store(drive, tmp_path, codec)
-        config = replace(SMALL, colours=True, unsure_weight=0.5, swap_rgb=True)
+        config = replace(SMALL, colours=True, unsure_weight=0.5, swap_rgb=True, ranges=True)
         samples = TrainingSet(drive, store, config, ["scene-a-1", "scene-b-2"])
         packed = collate([samples[0], samples[1]]).to("cpu")
         plain = collate([samples[0].to("cpu"), samples[1].to("cpu")])
@@ -320,7 +335,7 @@ class TestLoader:
 @pytest.mark.parametrize("codec", ["fp16", "int8", "pca-int8", "pca-int4"])
 def test_unpacking_on_the_gpu_gives_the_same(drive, tmp_path, codec):
     store = make_store(drive, tmp_path, codec)
-    config = replace(SMALL, colours=True, unsure_weight=0.5, swap_rgb=True)
+    config = replace(SMALL, colours=True, unsure_weight=0.5, swap_rgb=True, ranges=True)
     samples = TrainingSet(drive, store, config, ["scene-a-1", "scene-b-2"])
     packed = collate([samples[0], samples[1]])
     here, there = packed.to("cpu"), packed.pin_memory().to("cuda")

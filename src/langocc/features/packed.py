@@ -32,6 +32,7 @@ class PackedRays:
         codecs: Of each sample's scene.
         rgb: Colours; None: not asked for.
         unsure_weight: Loss weight of rays that are neither SKY nor HIT.
+        range_m: Measured distance along the ray, metres, 0: not measured; None: not asked for.
     """
 
     origins: Float32[Tensor, "batch ray 3"]
@@ -41,6 +42,7 @@ class PackedRays:
     codecs: tuple[Codec, ...]
     rgb: UInt8[Tensor, "batch ray 3"] | None
     unsure_weight: float
+    range_m: Float32[Tensor, "batch ray"] | None = None
 
     def to(self, device: torch.device | str) -> RayBatch:
         """The rays on a device, features decoded there; those of sky rays are zero."""
@@ -65,6 +67,7 @@ class PackedRays:
             is_hit=is_hit,
             weights=weights,
             is_other_time=(flags & OTHER_TIME) > 0,
+            range_m=None if self.range_m is None else self.range_m.to(device, non_blocking=True),
         )
 
 
@@ -150,6 +153,7 @@ def _collate_rays(rays: Sequence[PackedRays]) -> PackedRays:
         codecs=tuple(codec for part in rays for codec in part.codecs),
         rgb=joined.get("rgb"),
         unsure_weight=rays[0].unsure_weight,
+        range_m=joined.get("range_m"),
     )
 
 

@@ -62,6 +62,9 @@ class SampleConfig:
     """Hand over the teacher's feature of each ray's pixel."""
     unsure_weight: float = 1.0
     """Loss weight of rays that may end beyond the range (neither sky nor a certain hit)."""
+    ranges: bool = False
+    """Hand over how far each ray's surface was measured, for the loss `surface`; rays of a LiDAR's
+    pixels know it."""
     lidar_depth: bool = False
     """Hand over LiDAR depth of the key frame's images, for the loss `depth`; needs a LiDAR."""
 
@@ -242,14 +245,21 @@ def _rays(
         raise DataError(
             f"{shard.path}: no rays in the {len(window)} frames around {geometry.tokens[key]}"
         )
+    cameras = rows["camera"].astype(np.int64)
     origins, directions = cast_pixels(
         rows["pixel"],
         slots,
-        rows["camera"].astype(np.int64),
+        cameras,
         geometry.key_from_cam(key, window),
         geometry.unprojected_by(key, window, config.intrinsics),
         augmented_from_ego,
     )
+
+    range_m = None
+    if config.ranges:  # the store has depths along the optical axis
+        axes = geometry.key_from_cam(key, window)[..., :3, 2] @ augmented_from_ego.T
+        along = (directions * axes[slots, cameras]).sum(-1)
+        range_m = torch.from_numpy((rows["depth_m"] / along).astype(np.float32))[None]
 
     # A frame outside the scene is replaced by the key frame: the same time.
     is_other_time = (np.array(window) != key)[slots]
@@ -266,4 +276,5 @@ def _rays(
         codecs=(shard.codec,),
         rgb=column("rgb") if config.colours else None,
         unsure_weight=config.unsure_weight,
+        range_m=range_m,
     )

@@ -22,6 +22,7 @@ class RayBatch:
             that is neither may end beyond the range; its opacity must not be supervised.
         weights: Loss weight of each ray; None means 1.
         is_other_time: Seen at another time than the key frame. None: not known.
+        range_m: Measured distance of the surface along the ray, metres; 0: not measured.
 
     Source: method.md section 3.
     """
@@ -34,6 +35,7 @@ class RayBatch:
     is_hit: Bool[Tensor, "batch ray"] | None = None
     weights: Float[Tensor, "batch ray"] | None = None
     is_other_time: Bool[Tensor, "batch ray"] | None = None
+    range_m: Float[Tensor, "batch ray"] | None = None
 
     def to(self, device: torch.device | str) -> "RayBatch":
         """The same rays on another device."""

@@ -108,6 +108,24 @@ def sparsity(density: Float[Tensor, "batch x y z"]) -> Float[Tensor, ""]:
     return density.abs().mean()
 
 
+def surface_cost(density: Float[Tensor, "batch ray"], pitch_m: float) -> Float[Tensor, "batch ray"]:
+    """What a surface costs that the field does not see, per ray.
+
+    -log of the share of light that a cell of `pitch_m` metres and the density there would stop.
+    """
+    return -torch.log(-torch.expm1(-density * pitch_m) + EPSILON)
+
+
+def free_cost(
+    density: Float[Tensor, "batch ray point"], pitch_m: float
+) -> Float[Tensor, "batch ray"]:
+    """What matter costs where nothing is, mean over the points of a ray.
+
+    -log of the share of light that a cell of `pitch_m` metres and the density there would let pass.
+    """
+    return density.mean(-1) * pitch_m
+
+
 def nearest_block_depth(
     depth_m: Float[Tensor, "image height width"], block: int = 16
 ) -> Float[Tensor, "image rows columns"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from langocc.errors import ConfigError
@@ -54,6 +54,17 @@ class LossConfig:
     feature_variation_weight: float = 0.0
     """Weight of the total variation of the voxel features, the head's input (published, off: 0.002
     of the head's output, a volume that is never built here)."""
+    surface_weight: float = 0.0
+    """Weight of direct questions to the field: occupied where a ray ends, free at points before it
+    (as QueryOcc asks, see docs/results.md); needs samples with `ranges` where ranges are
+    `measured`."""
+    surface_feature_weight: float = 0.0
+    """Weight of the feature loss at the same ends: the voxel there should say what the ray shows,
+    whatever the rendering of the ray."""
+    surface_range: Literal["measured", "rendered"] = "measured"
+    """Where a ray ends: as the LiDAR measured, or where the field itself stops it."""
+    free_points: int = 4
+    """Points between a camera and the end of its ray that are asked whether they are free."""
     depth_weight: float = 0.0
     """Weight of the depth net's cross-entropy against LiDAR depth (published, off: 0.05); needs
     samples with `lidar_depth`."""
@@ -75,6 +86,11 @@ class LossConfig:
                 )
 
     @property
+    def asks_surfaces(self) -> bool:
+        """Whether the field is asked at points."""
+        return self.surface_weight != 0 or self.surface_feature_weight != 0
+
+    @property
     def needs_movable(self) -> bool:
         """Whether rays are weighed by whether they show something movable."""
         return self.movable == "drop" or self.movable_extra != 0
@@ -91,6 +107,8 @@ class Objective:
     density_variation: Float[Tensor, ""] | None = None
     sparsity: Float[Tensor, ""] | None = None
     feature_variation: Float[Tensor, ""] | None = None
+    surface: Float[Tensor, ""] | None = None
+    surface_feature: Float[Tensor, ""] | None = None
     depth: Float[Tensor, ""] | None = None
 
 
@@ -109,6 +127,27 @@ class DepthGuess:
     measured_m: Float[Tensor, "view rows columns"]
     first_m: float
     step_m: float
+
+
+@dataclass(frozen=True)
+class SurfaceAnswers:
+    """What the field says where rays end and where they pass.
+
+    Attributes:
+        density: At the ends, 1/m.
+        is_end: Rays whose end is known and inside the grid.
+        free_density: At points before the end, 1/m.
+        is_free: Rays known to pass there: those with an end, and sky.
+        features: Unit features at the ends; None: not asked for.
+        pitch_m: Size of the cell that a surface should fill, metres.
+    """
+
+    density: Float[Tensor, "batch ray"]
+    is_end: Bool[Tensor, "batch ray"]
+    free_density: Float[Tensor, "batch ray point"]
+    is_free: Bool[Tensor, "batch ray"]
+    features: Float[Tensor, "batch ray channel"] | None
+    pitch_m: float
 
 
 Mean = Callable[[Tensor], Tensor]
@@ -154,6 +193,7 @@ def objective(
     config: LossConfig,
     *,
     features: Float[Tensor, "batch x y z feature"] | None = None,
+    surface: SurfaceAnswers | None = None,
     depth: DepthGuess | None = None,
     mean: Mean = _alone,
 ) -> Objective:
@@ -165,6 +205,7 @@ def objective(
         density: The field's density, for the terms that act on voxels.
         config: Terms and weights.
         features: The field's voxel features, for their total variation.
+        surface: For the terms at surfaces.
         depth: For the depth term.
         mean: Averages the counts that losses are divided by over all processes, so that the mean of
             their losses is the loss of the whole batch.
@@ -189,6 +230,8 @@ def objective(
         if features is None:
             raise ValueError("features: their total variation needs them, got None")
         terms["feature_variation"] = losses.total_variation(features)
+    if config.asks_surfaces:
+        terms |= _surface_terms(surface, rays, config)
     if config.depth_weight:
         if depth is None:
             raise ValueError("depth: the depth loss needs it, got None")
@@ -205,6 +248,28 @@ def _opacity(rendered: RenderedRays, rays: RayBatch) -> Float[Tensor, ""]:
     if rays.is_hit is not None:  # what is neither sky nor a sure hit may end beyond the range
         weights = weights * (rays.is_sky | rays.is_hit)
     return losses.opacity_loss(rendered.opacity, rays.is_sky, weights)
+
+
+def _surface_terms(
+    surface: SurfaceAnswers | None, rays: RayBatch, config: LossConfig
+) -> dict[str, Tensor]:
+    if surface is None:
+        raise ValueError("surface: the surface loss needs the field's answers, got None")
+    weights = torch.ones_like(surface.density) if rays.weights is None else rays.weights
+    terms = {}
+    if config.surface_weight:
+        occupied = losses.surface_cost(surface.density, surface.pitch_m)
+        free = losses.free_cost(surface.free_density, surface.pitch_m)
+        terms["surface"] = losses.ray_mean(occupied, weights * surface.is_end) + losses.ray_mean(
+            free, weights * surface.is_free
+        )
+    if config.surface_feature_weight:
+        if surface.features is None or rays.features is None:
+            raise ValueError("surface: its feature loss needs features of field and rays, got None")
+        target = rays.features.to(surface.features)
+        compare = FEATURE_LOSSES[config.feature]
+        terms["surface_feature"] = compare(surface.features, target, weights * surface.is_end)
+    return terms
 
 
 def _depth(depth: DepthGuess, mean: Mean) -> Float[Tensor, ""]:

@@ -82,6 +82,12 @@ class TrainConfig:
                 "loss.depth-weight: expected samples with LiDAR depth (--sample.lidar-depth), "
                 "found none"
             )
+        measures = self.loss.asks_surfaces and self.loss.surface_range == "measured"
+        if measures and not self.sample.ranges:
+            raise ConfigError(
+                "loss.surface-weight, loss.surface-feature-weight: expected samples with measured "
+                "ranges (--sample.ranges) or --loss.surface-range rendered, found neither"
+            )
         if (self.initial == "scratch") != (self.initial_weights is None):
             raise ConfigError(
                 "initial, initial-weights: expected a file for resnet and detector and none for "

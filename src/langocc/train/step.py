@@ -15,7 +15,7 @@ from langocc.field import VoxelField
 from langocc.geometry.rays import RayBatch
 from langocc.model.depth_net import LiftInput
 from langocc.model.langocc import LangOcc
-from langocc.render.objective import DepthGuess, Objective, objective
+from langocc.render.objective import DepthGuess, Objective, SurfaceAnswers, objective
 from langocc.render.rendered import RenderedRays
 from langocc.render.sampling import draw_uniforms
 from langocc.train.across import spread_over
@@ -29,6 +29,7 @@ from langocc.train.precision import (
     set_up_arithmetic,
 )
 from langocc.train.processes import Processes
+from langocc.train.surfaces import surface_answers
 
 
 class TrainStep:
@@ -78,12 +79,14 @@ class TrainStep:
             rays = self._targets(batch.rays)
             field = self.model(batch.images, batch.rig)
             rendered = self._render(field, rays, step, batch.tokens)
+            surface = self._surface_answers(field, rays, rendered)
             losses = objective(
                 rendered,
                 rays,
                 field.density,
                 self.config.loss,
                 features=field.features,
+                surface=surface,
                 depth=self._depth_guess(batch),
                 mean=self.processes.mean,
             )
@@ -141,11 +144,25 @@ class TrainStep:
         return mean
 
     def _jitter(self, rays: RayBatch) -> Tensor:
-        """This process's part of the jitter that one process would draw for the whole batch."""
         batch, count, _ = rays.origins.shape
         every = draw_uniforms(
             batch * self.processes.count, count, self.config.render, rays.origins.device
         )
+        return self._own(every)
+
+    def _surface_answers(
+        self, field: VoxelField, rays: RayBatch, rendered: RenderedRays
+    ) -> SurfaceAnswers | None:
+        config = self.config.loss
+        if not config.asks_surfaces:
+            return None
+        batch, count, _ = rays.origins.shape
+        shape = (batch * self.processes.count, count, config.free_points)
+        uniforms = self._own(torch.rand(shape, device=rays.origins.device))
+        return surface_answers(field, rays, rendered, uniforms, config)
+
+    def _own(self, every: Tensor) -> Tensor:
+        """This process's part of what one process would draw for the whole batch."""
         return every.tensor_split(self.processes.count)[self.processes.rank]
 
     def _remember(self, module: nn.Module, inputs: object, lift_input: LiftInput) -> None:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Direct questions to the field along rays: matter where a ray ends, none before.
+
+Rendering tells a voxel what to be only through all that lies before it on a ray; a direct question
+reaches it whatever stands in between. The idea is QueryOcc's (see docs/results.md).
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from langocc.field import VoxelField
+from langocc.geometry.grid import VoxelGrid
+from langocc.geometry.rays import RayBatch
+from langocc.render.lookup import lookup
+from langocc.render.objective import LossConfig, SurfaceAnswers
+from langocc.render.rendered import RenderedRays
+from langocc.render.sparse import visited_features
+from langocc.render.visits import point_visits
+
+MARGIN_CELLS = 1.5
+"""Nothing is asked so near before the end: the surface's own cell may reach there."""
+SURE_OPACITY = 0.9
+"""Of a rendered ray: below it nobody knows where it ends."""
+
+
+def surface_answers(
+    field: VoxelField,
+    rays: RayBatch,
+    rendered: RenderedRays,
+    uniforms: Float[Tensor, "batch ray point"],
+    config: LossConfig,
+) -> SurfaceAnswers:
+    """What the field says at the ends of rays and at random points before them.
+
+    Args:
+        field: The field.
+        rays: With `range_m` where ranges are measured.
+        rendered: The same rays rendered, for their far end and for rendered ranges.
+        uniforms: Place the points before an end, numbers in [0, 1), one point to each equal part.
+        config: Says where rays end, and what is asked.
+
+    Raises:
+        ValueError: ranges are to be measured and the rays have none.
+    """
+    range_m, is_end = _ends(rays, rendered, config)
+    ends = rays.origins + range_m[..., None] * rays.directions
+    is_end = is_end & _is_inside(ends, field.grid)
+    is_sky = torch.zeros_like(is_end) if rays.is_sky is None else rays.is_sky
+    pitch_m = field.grid.cell_m
+    until_m = torch.where(is_sky, rendered.far_m, range_m - MARGIN_CELLS * pitch_m)
+    parts = torch.arange(uniforms.shape[-1], device=uniforms.device)
+    passed_m = until_m.clamp(min=0)[..., None] * (parts + uniforms) / uniforms.shape[-1]
+    points = rays.origins[:, :, None] + passed_m[..., None] * rays.directions[:, :, None]
+    volume, density = field.volume, field.density[..., None]
+    features = None
+    if config.surface_feature_weight:
+        if field.head is None:
+            raise ValueError("field: the loss surface-feature needs a language head, got none")
+        visits = point_visits(ends, volume.box, volume.cells)
+        features = visited_features(volume, field.head, visits).unflatten(0, range_m.shape)
+    return SurfaceAnswers(
+        density=lookup(density, ends, volume.box)[..., 0],
+        is_end=is_end,
+        free_density=lookup(density, points, volume.box)[..., 0],
+        is_free=is_sky | (is_end & (until_m > 0)),
+        features=features,
+        pitch_m=pitch_m,
+    )
+
+
+def _ends(
+    rays: RayBatch, rendered: RenderedRays, config: LossConfig
+) -> tuple[Float[Tensor, "batch ray"], Bool[Tensor, "batch ray"]]:
+    if config.surface_range == "rendered":
+        return rendered.depth_m.detach(), rendered.opacity.detach() > SURE_OPACITY
+    if rays.range_m is None:
+        raise ValueError("rays.range_m: the surface loss needs measured ranges, got None")
+    return rays.range_m, rays.range_m > 0
+
+
+def _is_inside(
+    points_m: Float[Tensor, "batch ray 3"], grid: VoxelGrid
+) -> Bool[Tensor, "batch ray"]:
+    lower, upper = points_m.new_tensor(grid.lower_m), points_m.new_tensor(grid.upper_m)
+    return ((points_m >= lower) & (points_m < upper)).all(-1)
