@@ -9,6 +9,7 @@ Source: method.md section 6.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -77,8 +78,8 @@ def sample_upsampled(
         via: Height and width of the resized image that the network saw.
         chunk: Pixels at a time; bounds memory, not the result.
     """
-    row_taps = _taps(dense.shape[1], via[0], image_size[0], dense)
-    col_taps = _taps(dense.shape[2], via[1], image_size[1], dense)
+    row_taps = _taps(dense.shape[1], via[0], image_size[0], dense.device, dense.dtype)
+    col_taps = _taps(dense.shape[2], via[1], image_size[1], dense.device, dense.dtype)
     cells = dense.permute(1, 2, 0).contiguous()
     centred = row_col.double() - 0.5  # index of the pixel whose centre lies at row_col
     parts = [
@@ -107,7 +108,7 @@ def _read_corners(
     fraction = (centred - low).to(cells.dtype)
     total = cells.new_zeros(len(centred), cells.shape[-1])
     for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        row, col = (low + low.new_tensor([down, right])).long().unbind(-1)
+        row, col = low[:, 0].long() + down, low[:, 1].long() + right
         inside = (row >= 0) & (row < image_size[0]) & (col >= 0) & (col < image_size[1])
         row, col = row.clamp(0, image_size[0] - 1), col.clamp(0, image_size[1] - 1)
         near = cells[row_taps.index[row][:, :, None], col_taps.index[col][:, None, :]]
@@ -119,12 +120,15 @@ def _read_corners(
     return total
 
 
-def _taps(cells: int, via: int, out: int, like: Tensor) -> _Taps:
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # kept for all callers, also for those that take gradients
+def _taps(cells: int, via: int, out: int, device: torch.device, dtype: torch.dtype) -> _Taps:
+    """Taps of one axis, kept: they depend on sizes alone and cost 50 ms of a processor to make."""
     matrix = _bilinear_matrix(via, out) @ _bilinear_matrix(cells, via)
     width = int((matrix > 0).sum(1).max())
     first = (matrix > 0).double().argmax(1).clamp(max=cells - width)
     index = first[:, None] + torch.arange(width)
-    return _Taps(index.to(like.device), matrix.gather(1, index).to(like))
+    return _Taps(index.to(device), matrix.gather(1, index).to(device, dtype))
 
 
 def _bilinear_matrix(cells: int, out: int) -> Float[Tensor, "out cells"]:
@@ -135,4 +139,11 @@ def _bilinear_matrix(cells: int, out: int) -> Float[Tensor, "out cells"]:
 
 def _normalised(row_col: Float[Tensor, "pixel 2"], size: Size) -> Float[Tensor, "pixel 2"]:
     """Pixels (row, col) as grid_sample's (x, y)."""
-    return (row_col / row_col.new_tensor(size) * 2 - 1).flip(-1)
+    return (row_col / _of_size(size, row_col.device, row_col.dtype) * 2 - 1).flip(-1)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _of_size(size: Size, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "2"]:
+    """A size on a device, kept: copying it there would wait for all that the device has to do."""
+    return torch.tensor(size, device=device, dtype=dtype)
