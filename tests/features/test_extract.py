@@ -17,11 +17,12 @@ from langocc.errors import ConfigError, DataError
 from langocc.features.extract import extract_features, shard_of
 from langocc.features.pixels import HIT, SKY, SKY_ONLY
 from langocc.features.prepare import prepare_rays
+from langocc.features.reading import colours_at
 from langocc.features.scene_writer import CodecConfig
 from langocc.features.shard import Shard
 from langocc.features.sources import RayConfig
 from langocc.features.store import open_store
-from langocc.features.targets import colours_at, sky_rule
+from langocc.features.targets import sky_rule
 from langocc.scenes.dataset import Dataset
 from langocc.scenes.images import read_image
 from langocc.teachers.text import Vocabulary

@@ -4,6 +4,7 @@
 import torch
 
 from langocc.teachers import sampling
+from langocc.teachers.kept import kept
 from langocc.teachers.sampling import sample_patches, sample_upsampled
 
 PIXELS = torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([90.0, 160.0])
@@ -19,7 +20,7 @@ def test_weights_of_a_size_are_made_once() -> None:
 
 def test_what_was_kept_under_inference_mode_lets_gradients_pass() -> None:
     sampling._taps.cache_clear()
-    sampling._of_size.cache_clear()
+    kept.cache_clear()
     dense = torch.rand(4, 8, 14)
     with torch.inference_mode():
         expected = [

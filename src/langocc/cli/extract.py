@@ -110,6 +110,8 @@ class Extract:
     def _shard(
         self, job: "_Job", index: int, count: int, advance: Callable[[int], None] | None
     ) -> "RunReport":
+        import torch
+
         from langocc.features.extract import extract_features
 
         scenes = job.scenes[index::count]
@@ -123,6 +125,7 @@ class Extract:
             job.codec,
             self.readers,
             advance,
+            torch.device(_device(self.device)),
         )[1]
 
     def _job(self, device: str) -> "_Job":
@@ -151,13 +154,10 @@ class Extract:
 
         if self.teacher == "none":
             return None
-        if device == "auto":
-            local = os.environ.get("LOCAL_RANK", "0")
-            device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
         return load_teacher(
             self.teacher,
             self.form,
-            device=device,
+            device=_device(device),
             dtype=torch.bfloat16 if self.precision == "bf16" else torch.float32,
             quirks=self.quirks,
             image_height_px=self.image_height,
@@ -173,6 +173,16 @@ class Extract:
             return None
         default = "city" if self.teacher == "city-clip" else "v1"
         return sky_rule(teacher, load_vocabulary(self.sky or default))
+
+
+def _device(name: str) -> str:
+    """A device by name; `auto`: the GPU of this process, if there is one."""
+    import torch
+
+    if name != "auto":
+        return name
+    local = os.environ.get("LOCAL_RANK", "0")
+    return f"cuda:{local}" if torch.cuda.is_available() else "cpu"
 
 
 def only_source(work: Path) -> str:

@@ -6,26 +6,25 @@ killed and started again ends with the same bytes as one that was not.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+import torch
 
 from langocc.errors import ConfigError, DataError
+from langocc.features.look_ahead import LookAhead, Planned
+from langocc.features.pixels import PixelRays
 from langocc.features.prepare import RunReport, check_room
 from langocc.features.rows import rays_of_rows
-from langocc.features.scene_writer import CodecConfig, write_scene
-from langocc.features.shard import Shard
+from langocc.features.scene_writer import CodecConfig, looking_order, write_scene
 from langocc.features.store import FeatureStore, create_store
 from langocc.features.store_record import StoreRecord
-from langocc.features.targets import FrameTargets, SkyRule, frame_targets
+from langocc.features.targets import FrameTargets, SkyRule
 from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
-from langocc.scenes.images import read_image
 from langocc.teachers.teacher import Teacher
 
 
@@ -55,6 +54,7 @@ def extract_features(
     codec: CodecConfig,
     readers: int = 4,
     on_images: Callable[[int], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> tuple[FeatureStore, RunReport]:
     """Writes the features of scenes.
 
@@ -63,11 +63,12 @@ def extract_features(
         rays: The store that `prepare_rays` made.
         scenes: Names of the scenes.
         folder: The store of features.
-        teacher: On the device where it is to run; None: colours only, whatever the codec.
+        teacher: On its device; None: colours only, whatever the codec.
         sky: Marks sky rays; None: none are.
         codec: How features are written.
         readers: Threads that decode images ahead of the teacher.
         on_images: Called with the number of images just done.
+        device: Where the teacher is.
 
     Raises:
         ConfigError: the folder holds another store, or the disk has not room enough.
@@ -81,20 +82,21 @@ def extract_features(
     check_room(folder, pending_bytes(rays, pending, codec.row_bytes(channels)))
     report = RunReport(skipped=[scene for scene in scenes if store.has(scene)])
     with ThreadPoolExecutor(max(1, readers)) as pool:
+        plan = _planned(dataset, rays, pending, codec)
+        device = torch.device("cpu" if teacher is None else device)
+        ahead = LookAhead(plan, teacher, sky, device, pool)
         for scene in pending:
-            look = _Look(dataset.scenes[scene], rays.shard(scene), teacher, sky, pool)
+            frames = dataset.scenes[scene]
+            look = _SceneAhead(scene, frames, channels, ahead)
+            advance = None if on_images is None else partial(on_images, len(frames[0].cameras))
             try:
                 counts = write_scene(
-                    look,
-                    store.path_of(scene),
-                    scene,
-                    store.record,
-                    codec,
-                    None if on_images is None else partial(on_images, look.cameras),
+                    look, store.path_of(scene), scene, store.record, codec, advance
                 )
                 report.add(scene, look.tokens, counts)
             except DataError as error:
                 report.failed[scene] = str(error)
+                ahead.drop(scene)
     return store, report
 
 
@@ -113,43 +115,34 @@ def pending_bytes(rays: FeatureStore, scenes: Sequence[str], row_size: int) -> i
     return total
 
 
-class _Look:
-    """The teacher's view of a scene's frames, images decoded ahead by threads."""
+def _planned(
+    dataset: Dataset, rays: FeatureStore, scenes: Sequence[str], codec: CodecConfig
+) -> Iterator[Planned]:
+    """All frames of the scenes, as `write_scene` asks for them."""
+    for scene in scenes:
+        frames = dataset.scenes[scene]
+        for index in looking_order(len(frames), codec):
+            token = frames[index].token
+            yield Planned(scene, index, frames[index], partial(_rays_of, rays, scene, token))
+
+
+def _rays_of(rays: FeatureStore, scene: str, token: str) -> PixelRays:
+    return rays_of_rows(rays.shard(scene).read(token))
+
+
+class _SceneAhead:
+    """A scene's frames, taken from those that are looked at ahead."""
 
     def __init__(
-        self,
-        frames: Sequence[Frame],
-        rays: Shard,
-        teacher: Teacher | None,
-        sky: SkyRule | None,
-        pool: ThreadPoolExecutor,
+        self, scene: str, frames: Sequence[Frame], channels: int, ahead: LookAhead
     ) -> None:
-        self.frames, self.rays, self.teacher, self.sky = frames, rays, teacher, sky
         self.tokens: Sequence[str] = [frame.token for frame in frames]
-        self.channels = 0 if teacher is None else teacher.channels
-        self.cameras = len(frames[0].cameras)
-        self._pool = pool
+        self.channels = channels
+        self._scene, self._ahead = scene, ahead
 
     def at(self, indices: Sequence[int]) -> Iterator[tuple[int, FrameTargets]]:
-        """Targets of some frames, in order; the next two frames are being decoded meanwhile."""
-        ahead: deque[tuple[int, list[Future[np.ndarray]]]] = deque()
-        for index in indices:
-            ahead.append((index, self._images(self.frames[index])))
-            if len(ahead) > 2:
-                yield self._targets(*ahead.popleft())
-        while ahead:
-            yield self._targets(*ahead.popleft())
-
-    def _images(self, frame: Frame) -> list[Future[np.ndarray]]:
-        return [
-            self._pool.submit(read_image, camera.image_path, (camera.width, camera.height))
-            for camera in frame.cameras.values()
-        ]
-
-    def _targets(self, index: int, images: list[Future[np.ndarray]]) -> tuple[int, FrameTargets]:
-        chosen = rays_of_rows(self.rays.read(self.frames[index].token))
-        decoded = [image.result() for image in images]
-        return index, frame_targets(chosen, decoded, self.teacher, self.sky)
+        """Targets of the frames in their planned order, which is that of `indices`."""
+        return (self._ahead.take(self._scene) for _ in indices)
 
 
 def shard_of(text: str | None, environment: Mapping[str, str] | None = None) -> tuple[int, int]:

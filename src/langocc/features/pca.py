@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from langocc.errors import ConfigError, DataError
@@ -118,8 +118,7 @@ def fit_pca(
     data = features.double()
     mean = data.mean(dim=0) if len(data) else data.new_zeros(data.shape[1])
     centred = data - mean
-    _, vectors = torch.linalg.eigh(centred.T @ centred)
-    basis = vectors.flip(1)[:, :components].T
+    basis = _eigenvectors(centred.T @ centred).flip(1)[:, :components].T
     largest = basis.abs().argmax(dim=1, keepdim=True)
     basis = basis * basis.gather(1, largest).sign()  # an eigenvector's sign is arbitrary: fix it
     basis = basis.to(torch.float16).float()  # what a reader will have
@@ -129,6 +128,22 @@ def fit_pca(
     steps = projected.abs().amax(dim=0) / 120
     steps[whole:] = projected[:, whole:].square().mean(dim=0).sqrt() * (HALF_SPAN / 7)
     return Pca(mean.float(), basis, steps.clamp_min(1e-8), name)
+
+
+def _eigenvectors(
+    matrix: Float64[Tensor, "channel channel"],
+) -> Float64[Tensor, "channel channel"]:
+    """Of a symmetric matrix, in columns, by rising eigenvalue.
+
+    Always on one thread of the processor: a GPU would do it in thousands of small steps between
+    those of a teacher that is at work, and another number of threads might give other last bits.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return torch.linalg.eigh(matrix.cpu())[1].to(matrix.device)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def pca_of(name: PcaName, channels: int, arrays: Arrays) -> Pca:

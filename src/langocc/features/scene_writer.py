@@ -3,12 +3,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from langocc.features.codecs import Codec, CodecName, Fp16, Int8, NoFeatures
@@ -65,8 +66,14 @@ class SceneTargets(Protocol):
     channels: int
 
     def at(self, indices: Sequence[int]) -> Iterator[tuple[int, FrameTargets]]:
-        """Index and targets of some frames, in that order."""
+        """Index and targets of some frames, in that order; asked for `looking_order` once."""
         ...
+
+
+def looking_order(count: int, config: CodecConfig) -> list[int]:
+    """The order in which `count` frames of a scene are looked at: those of the fit come first."""
+    first = _fit_frames(count, config)
+    return first + [index for index in range(count) if index not in set(first)]
 
 
 def write_scene(
@@ -85,13 +92,13 @@ def write_scene(
         OSError: the disk is full or the folder not writable.
     """
     known: dict[int, FrameTargets] = {}
-    codec = _codec(targets, config, known)
+    looks = targets.at(looking_order(len(targets.tokens), config))
+    codec = _codec(targets, looks, config, known)
     counts = []
     with write_shard(path, scene, record, codec) as writer:
-        unknown = targets.at([i for i in range(len(targets.tokens)) if i not in known])
         for index, token in enumerate(targets.tokens):
-            frame = known.pop(index) if index in known else next(unknown)[1]
-            codes = codec.encode(frame.features.float()).cpu().numpy()
+            frame = known.pop(index) if index in known else next(looks)[1]
+            codes = _on_host(codec.encode(frame.features.float()))
             writer.add(token, pack_rows(frame.rays, frame.rgb, codes))
             counts.append(len(frame.rays))
             if on_frame:
@@ -99,18 +106,37 @@ def write_scene(
     return counts
 
 
-def _codec(targets: SceneTargets, config: CodecConfig, known: dict[int, FrameTargets]) -> Codec:
+def _fit_frames(count: int, config: CodecConfig) -> list[int]:
+    if config.name not in ("pca-int8", "pca-int4"):
+        return []
+    return sorted({round(at) for at in np.linspace(0, count - 1, min(FIT_FRAMES, count))})
+
+
+def _codec(
+    targets: SceneTargets,
+    looks: Iterator[tuple[int, FrameTargets]],
+    config: CodecConfig,
+    known: dict[int, FrameTargets],
+) -> Codec:
     """The scene's codec. Frames that a PCA was fitted to are kept in `known`: seen only once."""
     if config.name == "pca-int8" or config.name == "pca-int4":
-        count = len(targets.tokens)
-        spaced = np.linspace(0, count - 1, min(FIT_FRAMES, count))
-        for index, frame in targets.at(sorted({round(at) for at in spaced})):
+        for index, frame in islice(looks, len(_fit_frames(len(targets.tokens), config))):
             known[index] = replace(frame, features=frame.features.half())
         sample = [_world(frame)[:FIT_ROWS].float() for frame in known.values()]
         return fit_pca(torch.cat(sample), config.components, config.name)
     if config.name == "none":
         return NoFeatures()
     return {"fp16": Fp16, "int8": Int8}[config.name](targets.channels)
+
+
+def _on_host(codes: UInt8[Tensor, "ray byte"]) -> UInt8[np.ndarray, "ray byte"]:
+    """Codes as an array; from a GPU through page-locked memory, at several times the speed."""
+    if codes.device.type != "cuda":
+        return codes.numpy()
+    host = torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True)
+    host.copy_(codes, non_blocking=True)
+    torch.cuda.current_stream(codes.device).synchronize()
+    return host.numpy()
 
 
 def _world(frame: FrameTargets) -> Float[Tensor, "ray channel"]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets of a frame's rays: teacher feature, colour, and whether the teacher sees sky."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +10,9 @@ from torch import Tensor
 
 from langocc.errors import ConfigError
 from langocc.features.pixels import HIT, SKY, SKY_ONLY, PixelRays
+from langocc.features.reading import ReadFrame
 from langocc.teachers.teacher import Teacher
 from langocc.teachers.text import Vocabulary
-
-Images = Sequence[UInt8[np.ndarray, "height width 3"]]
-"""One RGB image per camera of a frame, at its original size."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,10 @@ class SkyRule:
         """Per feature, on its device."""
         nearest = (features @ self.prompts.to(features).T).argmax(dim=-1)
         return self.is_sky.to(features.device)[nearest]
+
+    def to(self, device: torch.device) -> "SkyRule":
+        """The same on a device, so that asking does not copy it there each time."""
+        return replace(self, prompts=self.prompts.to(device), is_sky=self.is_sky.to(device))
 
 
 def sky_rule(teacher: Teacher, vocabulary: Vocabulary) -> SkyRule:
@@ -72,75 +73,62 @@ class FrameTargets:
     rgb: UInt8[np.ndarray, "ray 3"]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the teacher sees of a frame; on a GPU it may still be at work on it.
+
+    Attributes:
+        features: Of each ray, on the teacher's device; no columns without a teacher.
+        sees_sky: Whether it is nearest to sky; None: nobody asked.
+    """
+
+    features: Float[Tensor, "ray channel"]
+    sees_sky: Bool[Tensor, " ray"] | None
+
+
 @torch.no_grad()
-def frame_targets(
-    rays: PixelRays, images: Images, teacher: Teacher | None, sky: SkyRule | None
-) -> FrameTargets:
-    """Looks at a frame.
+def look(
+    frame: ReadFrame, teacher: Teacher | None, sky: SkyRule | None, device: torch.device
+) -> Look:
+    """Looks at a frame that has been read. Nothing here waits for a GPU.
 
     Args:
-        rays: As chosen.
-        images: One per camera.
+        frame: Its rays and images.
         teacher: None: colours only.
-        sky: None: nothing is sky, and rays that were chosen as sky only are dropped.
+        sky: None: nothing is sky. Its tensors lie on the device.
+        device: Where the teacher is.
     """
-    rgb = np.zeros((len(rays), 3), dtype=np.uint8)
-    features = torch.zeros(len(rays), 0 if teacher is None else teacher.channels)
-    for cameras in _of_equal_size(images):
-        stack = torch.from_numpy(np.stack([images[c] for c in cameras])).permute(0, 3, 1, 2)
-        maps = None if teacher is None else teacher.dense(stack)
-        for index, camera in enumerate(cameras):
-            ours = np.flatnonzero(rays.cameras == camera)
-            row_col = torch.from_numpy(rays.pixels[ours])
-            rgb[ours] = colours_at(images[camera], row_col)
-            if teacher is not None and maps is not None:
-                size = (stack.shape[-2], stack.shape[-1])
-                read = teacher.sample(maps[index], row_col.to(maps.device), size)
-                features = features.to(read.device)
-                features[torch.from_numpy(ours).to(read.device)] = read.float()
-    return _with_sky(rays, features, rgb, sky)
+    if teacher is None:
+        return Look(torch.zeros(len(frame.rays), 0), None)
+    counts = np.bincount(frame.rays.cameras, minlength=sum(len(i.cameras) for i in frame.images))
+    order = np.argsort(frame.rays.cameras, kind="stable")
+    places = _sent(order, device).split(counts.tolist())
+    row_cols = _sent(frame.rays.pixels[order], device).split(counts.tolist())
+    features = torch.zeros(len(frame.rays), teacher.channels, device=device)
+    for images in frame.images:
+        pixels = images.pixels.to(device, non_blocking=True).permute(0, 3, 1, 2)
+        size = (pixels.shape[-2], pixels.shape[-1])
+        for camera, dense in zip(images.cameras, teacher.dense(pixels), strict=True):
+            read = teacher.sample(dense, row_cols[camera], size).float()
+            features.index_copy_(0, places[camera], read)
+    return Look(features, None if sky is None else sky.sees_sky(features))
 
 
-def colours_at(
-    image: UInt8[np.ndarray, "height width 3"], row_col: Float[Tensor, "ray 2"]
-) -> UInt8[np.ndarray, "ray 3"]:
-    """Colours at pixels, bilinear by the rule of all maps; edges repeat.
-
-    Source: method.md section 2, rgb head. *Deviation*: rounded to whole steps of 1/255.
-    """
-    height, width, _ = image.shape
-    at = row_col.numpy() - 0.5  # (row, col) / size * 2 - 1 with align_corners=False
-    at = np.clip(at, 0.0, (height - 1, width - 1))
-    low = np.minimum(at.astype(np.int64), (max(height - 2, 0), max(width - 2, 0)))
-    high = np.minimum(low + 1, (height - 1, width - 1))
-    down, right = (at - low).T[..., None]
-    (top, left), (bottom, far) = low.T, high.T
-    upper = image[top, left] * (1 - right) + image[top, far] * right
-    lower = image[bottom, left] * (1 - right) + image[bottom, far] * right
-    return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
-
-
-def _with_sky(
-    rays: PixelRays,
-    features: Float[Tensor, "ray channel"],
-    rgb: UInt8[np.ndarray, "ray 3"],
-    sky: SkyRule | None,
-) -> FrameTargets:
-    sees_sky = np.zeros(len(rays), dtype=bool)
-    if sky is not None:
-        sees_sky = sky.sees_sky(features).cpu().numpy()
+def settled(rays: PixelRays, rgb: UInt8[np.ndarray, "ray 3"], look: Look) -> FrameTargets:
+    """Marks the sky, and drops rays that were chosen as sky only and are not."""
+    sees_sky = False if look.sees_sky is None else look.sees_sky.cpu().numpy()
     is_sky = sees_sky & ((rays.flags & HIT) == 0)  # a surface that was measured is not sky
     kept = is_sky | ((rays.flags & SKY_ONLY) == 0)
-    flags = np.where(is_sky, np.uint8(SKY), rays.flags).astype(np.uint8)
-    rays = replace(rays, flags=flags)
+    rays = replace(rays, flags=np.where(is_sky, np.uint8(SKY), rays.flags).astype(np.uint8))
     if kept.all():
-        return FrameTargets(rays, features, rgb)
-    index = torch.from_numpy(np.flatnonzero(kept)).to(features.device)
-    return FrameTargets(rays.take(kept), features[index], rgb[kept])
+        return FrameTargets(rays, look.features, rgb)
+    index = torch.from_numpy(np.flatnonzero(kept)).to(look.features.device)
+    return FrameTargets(rays.take(kept), look.features[index], rgb[kept])
 
 
-def _of_equal_size(images: Images) -> list[list[int]]:
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        groups.setdefault(image.shape, []).append(index)
-    return list(groups.values())
+def _sent(values: np.ndarray, device: torch.device) -> Tensor:
+    """Values on a device; the copy to a GPU waits for nothing."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

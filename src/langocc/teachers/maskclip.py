@@ -17,6 +17,7 @@ from transformers.models.clip.modeling_clip import CLIPMLP, CLIPEncoderLayer
 
 from langocc.teachers.attention import neighbour_attention, self_correlation_attention
 from langocc.teachers.clip_text import ClipText
+from langocc.teachers.kept import kept
 from langocc.teachers.sampling import sample_patches
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -71,7 +72,8 @@ class MaskClip:
         """Features of every patch, not normalised; in the model's own precision."""
         weight = self.model.visual_projection.weight
         size = self.network_size(images.shape[-2], images.shape[-1])
-        pixels = normalise_images(images.to(weight.device), size, weight.dtype)
+        images = images.to(weight.device, non_blocking=True)
+        pixels = normalise_images(images, size, weight.dtype)
         return dense_features(self.model, pixels, self.form)
 
     def sample(
@@ -111,7 +113,9 @@ def normalise_images(
         pixels = functional.interpolate(
             pixels, size=size, mode="bilinear", antialias=True, align_corners=False
         )
-    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    mean, std = (
+        kept(values, pixels.device, pixels.dtype)[:, None, None] for values in (CLIP_MEAN, CLIP_STD)
+    )
     return ((pixels - mean) / std).to(dtype)
 
 

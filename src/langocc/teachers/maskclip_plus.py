@@ -15,6 +15,7 @@ from torch.nn import functional
 from langocc.errors import DataError
 from langocc.teachers.checkpoint import digest_of, require_same_entries
 from langocc.teachers.clip_text import ClipText
+from langocc.teachers.kept import kept
 from langocc.teachers.resnet_v1c import BLOCKS, ResNetV1c, SummedAspp
 from langocc.teachers.sampling import sample_upsampled
 
@@ -79,11 +80,14 @@ class MaskClipPlus:
     ) -> Float[Tensor, "image channel map_height map_width"]:
         """Features of true-RGB images, resized to fit 1820 x 1024, in one pass."""
         weight = next(self.network.parameters())
-        pixels = images.to(weight.device).float()
+        pixels = images.to(weight.device, non_blocking=True).float()
         pixels = functional.interpolate(
             pixels, size=resized(images.shape[-2], images.shape[-1]), mode="bilinear"
         )
-        mean, std = (pixels.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+        mean, std = (
+            kept(values, pixels.device, pixels.dtype)[:, None, None]
+            for values in (IMAGE_MEAN, IMAGE_STD)
+        )
         return self.network(((pixels - mean) / std).to(weight.dtype))
 
     def sample(

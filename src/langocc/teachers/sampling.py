@@ -16,6 +16,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from langocc.teachers.kept import kept
+
 Size = tuple[int, int]
 """Height, width."""
 
@@ -139,11 +141,4 @@ def _bilinear_matrix(cells: int, out: int) -> Float[Tensor, "out cells"]:
 
 def _normalised(row_col: Float[Tensor, "pixel 2"], size: Size) -> Float[Tensor, "pixel 2"]:
     """Pixels (row, col) as grid_sample's (x, y)."""
-    return (row_col / _of_size(size, row_col.device, row_col.dtype) * 2 - 1).flip(-1)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _of_size(size: Size, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "2"]:
-    """A size on a device, kept: copying it there would wait for all that the device has to do."""
-    return torch.tensor(size, device=device, dtype=dtype)
+    return (row_col / kept(size, row_col.device, row_col.dtype) * 2 - 1).flip(-1)
