@@ -14,6 +14,7 @@ from rich.console import Console
 from langocc.cli import run
 from langocc.errors import DataError
 from langocc.features import progress
+from langocc.features.extract import fair_threads
 from langocc.features.on_ray import merged
 from langocc.features.prepare import RunReport
 
@@ -146,6 +147,13 @@ def test_no_cluster_and_no_ray_are_told(small_city, tmp_path, capsys, monkeypatc
     monkeypatch.setitem(sys.modules, "ray", None)
     assert run(line) == 1
     assert "pip install 'langocc[ray]'" in capsys.readouterr().err
+
+
+def test_processes_of_a_machine_share_its_processors(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert fair_threads({}) == 16
+    assert fair_threads({"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "8"}) == 8
+    assert fair_threads({"LOCAL_WORLD_SIZE": "32"}) == 1
 
 
 def test_reports_of_shards_add_up():

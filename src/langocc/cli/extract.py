@@ -68,8 +68,9 @@ class Extract:
     --work must lie where all of its machines see them."""
     ray_tasks: int | None = None
     """Number of those tasks; default: one per GPU of the cluster, or per processor."""
-    readers: int = 4
-    """Threads that decode images."""
+    readers: int | None = None
+    """Threads that decode images; default: one per processor, at most 8. Processes of one torchrun
+    share the processors."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes the GPU if there is one (torchrun: the local rank's)."""
 
@@ -112,8 +113,10 @@ class Extract:
     ) -> "RunReport":
         import torch
 
-        from langocc.features.extract import extract_features
+        from langocc.features.extract import extract_features, fair_threads
 
+        threads = fair_threads()
+        torch.set_num_threads(min(torch.get_num_threads(), threads))
         scenes = job.scenes[index::count]
         return extract_features(
             job.dataset,
@@ -123,7 +126,7 @@ class Extract:
             job.teacher,
             job.sky,
             job.codec,
-            self.readers,
+            min(8, threads) if self.readers is None else self.readers,
             advance,
             torch.device(_device(self.device)),
         )[1]

@@ -178,3 +178,15 @@ def shard_of(text: str | None, environment: Mapping[str, str] | None = None) -> 
     if not 0 <= index < count:
         raise ConfigError(f"shard {text!r}: expected i/n with 0 <= i < n, such as 0/4")
     return index, count
+
+
+def fair_threads(environment: Mapping[str, str] | None = None) -> int:
+    """Processors that this process may use, divided among those that torchrun started beside it.
+
+    Args:
+        environment: Environment variables; None: the process's own.
+    """
+    values = os.environ if environment is None else environment
+    can_ask = hasattr(os, "sched_getaffinity")  # not everywhere
+    processors = len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1
+    return max(1, processors // int(values.get("LOCAL_WORLD_SIZE", 1)))
