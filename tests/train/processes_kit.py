@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,14 @@ def train(folder: Path, processes: Processes, options: dict) -> None:
         training.fit(watch)
     except KeyboardInterrupt:
         print(f"process {processes.rank} stopped after step {training.step}", flush=True)
+
+
+def run_two(script: str, *words: object) -> subprocess.CompletedProcess:
+    """Runs a script of this folder in two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [str(Path(__file__).with_name(script)), *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
 
 
 if __name__ == "__main__":

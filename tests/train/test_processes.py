@@ -1,15 +1,13 @@
 """Two processes compute what one would; one that breaks ends the run; none hangs."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from processes_kit import SHORT, train
+from processes_kit import SHORT, run_two, train
 from toy_street import losses_of
 
 from langocc.errors import ConfigError
@@ -18,20 +16,9 @@ from langocc.train.loop import Training
 from langocc.train.processes import Processes
 from langocc.train.run_folder import RunFolder
 
-KIT = Path(__file__).with_name("processes_kit.py")
 
-
-def torchrun(folder: Path, processes: int = 2, **options) -> subprocess.CompletedProcess:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, f"--nproc-per-node={processes}", KIT, folder, json.dumps(options)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        env=environment,
-    )
+def torchrun(folder: Path, **options) -> subprocess.CompletedProcess:
+    return run_two("processes_kit.py", folder, json.dumps(options))
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of a run, as `torchrun` starts them: what each trains on and what they share.
 
-Gradients are averaged by one collective over all of them, flattened, between the backward pass and
-the clip. That equals DistributedDataParallel, which wraps a module's `forward`: here the heads are
-also called when rays are rendered, outside of it. What DDP would gain by overlapping is the time of
-one 143 MB all-reduce.
+How gradients are averaged is in `overlap`.
 """
 
 import os
@@ -86,6 +83,13 @@ class Processes:
         held = [value]
         dist.broadcast_object_list(held)
         return held[0]
+
+    def of_all(self, value: T) -> list[T]:
+        """What each process holds."""
+        held = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(held, value)
+        return held
 
     def copy_first_(self, tensors: Sequence[Tensor]) -> None:
         """Sets each tensor to the first process's."""

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from langocc.train.across import spread_over
 from langocc.train.config import TrainConfig
 from langocc.train.faults import check_finite
 from langocc.train.movable import movable_prompts, weighed
+from langocc.train.overlap import OverlappedMean
 from langocc.train.precision import (
     Precision,
     chosen_precision,
@@ -53,8 +55,13 @@ class TrainStep:
         """
         self.config, self.model, self.optimizer = config, model, optimizer
         self.processes, self.checkpoints = processes, checkpoints
-        self._statistics = spread_over(
+        statistics = spread_over(
             model, processes, device, synchronised=config.batch_norm == "synchronised"
+        )
+        self._averaged = (
+            OverlappedMean(model.named_parameters(), statistics, processes)
+            if processes.count > 1
+            else nullcontext()
         )
         self.device = device
         self.precision: Precision = chosen_precision(config.precision, device)
@@ -91,9 +98,8 @@ class TrainStep:
                 mean=self.processes.mean,
             )
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.processes.average_([*gradients, *self._statistics])
+        with self._averaged:
+            losses.total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         evidence = [rays.features, rays.rgb, rendered.features, rendered.colour, rendered.opacity]
