@@ -80,10 +80,12 @@ class Parts:
     def __init__(self) -> None:
         """Nothing yet."""
         self.times: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self.order: list[str] = []
 
     def watch(self, owner: Any, name: str, part: str) -> None:
         """Lets calls of `owner.name` count as a part."""
         whole: Callable[..., Any] = getattr(owner, name)
+        self.order.append(part)
 
         @functools.wraps(whole)
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -102,9 +104,9 @@ class Parts:
         """All parts that do not lie in one another."""
         self.watch(reading, "read_image", "decode")
         self.watch(reading, "colours_at", "colours")
-        self.watch(look_ahead.LookAhead, "_start_reading", "rays, memory for images")
+        self.watch(look_ahead.LookAhead, "_start_reading", "start to read")
         self.watch(reading.ReadFrame, "wait", "wait for images")
-        self.watch(look_ahead, "look", "give the teacher its work, in all")
+        self.watch(look_ahead, "look", "give the teacher work")
         self.watch(teacher, "dense", "  of it: dense pass")
         self.watch(teacher, "sample", "  of it: reading pixels")
         self.watch(look_ahead, "settled", "wait for the teacher, sky")
@@ -122,7 +124,8 @@ class Parts:
         """A table, milliseconds an image."""
         table = Table("part", "thread", "processor ms/image", "wall ms/image")
         rest_cpu_s, rest_wall_s = main_cpu_s, wall_s
-        for (part, thread), (cpu_s, elapsed_s) in self.times.items():
+        for part, thread in sorted(self.times, key=lambda key: self.order.index(key[0])):
+            cpu_s, elapsed_s = self.times[part, thread]
             numbers = (f"{1e3 * value / images:.2f}" for value in (cpu_s, elapsed_s))
             table.add_row(part, thread, *numbers)
             if thread == "main" and not part.startswith(" "):

@@ -89,7 +89,7 @@ class ShardWriter:
         if rows.dtype != self._dtype:
             raise ValueError(f"rows: expected {self._dtype}, got {rows.dtype}")
         entry = FrameEntry(token, len(rows), self._offset, len(self._checksums))
-        content = np.ascontiguousarray(rows).tobytes()
+        content = np.ascontiguousarray(rows).view(np.uint8).data
         self._checksums += _chunk_checksums(content, CHUNK_ROWS * self._dtype.itemsize)
         self._frames.append(entry)
         self._put(content)
@@ -111,7 +111,7 @@ class ShardWriter:
         tail = _TAIL.pack(self._offset, len(content), zlib.crc32(content), MAGIC)
         self._put(content + tail)
 
-    def _put(self, content: bytes) -> None:
+    def _put(self, content: bytes | memoryview) -> None:
         self._file.write(content)
         self._offset += len(content)
 
@@ -258,6 +258,6 @@ class Shard:
         return content
 
 
-def _chunk_checksums(content: bytes, chunk_bytes: int) -> list[int]:
+def _chunk_checksums(content: bytes | memoryview, chunk_bytes: int) -> list[int]:
     view = memoryview(content)
     return [zlib.crc32(view[at : at + chunk_bytes]) for at in range(0, len(view), chunk_bytes)]
