@@ -22,7 +22,7 @@ from langocc.teachers.text import load_vocabulary
 from langocc.train.average import MovingAverage
 from langocc.train.checkpoint import save_checkpoint
 from langocc.train.config import config_as_dict
-from langocc.view.live import Source
+from langocc.view.source import Source
 
 TINY = PRESETS["tiny"]
 OCCUPIED = 0.8

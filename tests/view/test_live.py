@@ -16,6 +16,8 @@ import pytest
 from chromium_kit import Tab, find_chromium, open_tab
 from live_kit import OCCUPIED, label_source, untrained_run
 
+pytest.importorskip("viser", reason="the page needs viser")
+
 from langocc.errors import ConfigError
 from langocc.evaluate.predictions import Prediction
 from langocc.geometry.grid import VoxelGrid
@@ -23,11 +25,12 @@ from langocc.queries import MOST_CHARACTERS
 from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES, OCC3D_PALETTE
 from langocc.view.difference import COLOURS
 from langocc.view.faces import look_at
-from langocc.view.live import LiveView, Source, check_address
+from langocc.view.live import LiveView, check_address
 from langocc.view.live_cameras import first_voxels
 from langocc.view.live_colours import COLD, QUERY_COLOURS, paint
 from langocc.view.live_frame import exposed, label_of, prepare
 from langocc.view.live_text import EMPTY, MOST_QUERIES, read_queries
+from langocc.view.source import Source
 
 VEGETATION, CAR = OCC3D_CLASSES.index("vegetation"), OCC3D_CLASSES.index("car")
 

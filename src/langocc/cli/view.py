@@ -13,7 +13,7 @@ from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
 
 if TYPE_CHECKING:
-    from langocc.view.live import Source
+    from langocc.view.source import Source
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -82,7 +82,7 @@ class View:
         from langocc.scenes.opening import frames_of, open_dataset
         from langocc.speaking import speaker_of
         from langocc.teachers.text import load_vocabulary
-        from langocc.view.live import Source
+        from langocc.view.source import Source
 
         dataset = open_dataset(self.root, version=self.version, work=self.work)
         if self.token:

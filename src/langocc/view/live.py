@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,11 +15,9 @@ import viser
 from jaxtyping import UInt8
 
 from langocc.errors import ConfigError, LangOccError
-from langocc.predictor import ClassQueries, Predictor, predict_classes
+from langocc.predictor import predict_classes
 from langocc.queries import word_notes
 from langocc.scenes.frame import Frame
-from langocc.scenes.nuscenes import NuScenes
-from langocc.speaking import Speaker
 from langocc.view.colours import class_colours
 from langocc.view.depth import front_camera
 from langocc.view.difference import SAME_FREE, difference, difference_colours
@@ -44,6 +42,7 @@ from langocc.view.live_legend import (
 )
 from langocc.view.live_scene import DIFFERENT, PREDICTED, TRUE, LiveScene
 from langocc.view.live_text import read_queries
+from langocc.view.source import Source
 
 KEPT = 8
 """Prepared frames kept, so that going back and forth is quick."""
@@ -69,25 +68,6 @@ class Answer:
     painted: Painted | None = None
     encode_s: float = 0.0
     answer_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the page's frames come from.
-
-    Attributes:
-        predictor: The model.
-        speaker: Its text side.
-        classes: Prompts of the classes.
-        dataset: Finds frames and labels.
-        frames: Frames in the order of the slider.
-    """
-
-    predictor: Predictor
-    speaker: Speaker
-    classes: ClassQueries
-    dataset: NuScenes
-    frames: Sequence[Frame]
 
 
 @dataclass(frozen=True)
