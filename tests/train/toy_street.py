@@ -83,12 +83,12 @@ def toy_rig() -> CameraRig:
     )
 
 
-def new_training(folder, config=CONFIG, processes=None, **kwargs) -> Training:
+def new_training(folder, config=CONFIG, processes=None, device="cpu", **kwargs) -> Training:
     return Training(
         config,
         RunFolder(folder),
         samples=ToyStreet(**kwargs),
-        device=torch.device("cpu"),
+        device=torch.device(device),
         facts={"teacher": "toy"},
         processes=processes,
     )
