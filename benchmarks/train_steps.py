@@ -4,12 +4,16 @@
     python benchmarks/train_steps.py --preset full
     torchrun --nproc-per-node 2 benchmarks/train_steps.py --preset full
 
-Samples are made up, in the shapes and encodings of real ones, so nothing is read from disk.
+Samples are made up, in the shapes and encodings of real ones, so nothing is read from disk. With
+several processes, each one's wait after its backward pass is given: communication that computing
+does not hide, and waiting for slower processes. The least of them is communication alone.
 """
 
 import argparse
 import sys
 import tempfile
+import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,6 +25,7 @@ from langocc.features.packed import PackedBatch, PackedRays
 from langocc.geometry.rig import CameraRig
 from langocc.presets import PRESETS
 from langocc.teachers.reducer import Reducer, save_reducer
+from langocc.train import overlap
 from langocc.train.config import TrainConfig
 from langocc.train.loop import Training
 from langocc.train.memory import GIB
@@ -66,6 +71,37 @@ class MadeUp:
         return PackedBatch(images, False, self.rig, (f"made-up-{number}",), packed)
 
 
+class TimedEnd:
+    """Times how long something takes to end: sharing gradients, after the backward pass."""
+
+    def __init__(self, inner: AbstractContextManager, device: torch.device) -> None:
+        """Around `inner`, which works on `device`."""
+        self.inner, self.device = inner, device
+        self.marks = []
+
+    def __enter__(self) -> None:
+        """Lets it begin."""
+        self.inner.__enter__()
+
+    def __exit__(self, *error) -> None:
+        """Lets it end; a GPU takes the time when it comes to it."""
+        self.marks.append((self._mark(), self.inner.__exit__(*error), self._mark()))
+
+    def _mark(self) -> float | torch.cuda.Event:
+        if self.device.type != "cuda":
+            return time.perf_counter() * 1e3
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def times_ms(self) -> list[float]:
+        """Of each pass."""
+        if self.device.type != "cuda":
+            return [end - begin for begin, _, end in self.marks]
+        torch.cuda.synchronize()
+        return [begin.elapsed_time(end) for begin, _, end in self.marks]
+
+
 def main() -> None:
     """Prints a line; the first process does."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -76,7 +112,9 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--workers", type=int, default=6, help="loader processes beside each")
     parser.add_argument("--batch-norm", choices=["local", "synchronised"], default="local")
+    parser.add_argument("--bucket-mb", type=float, default=25, help="huge: nothing overlaps")
     options = parser.parse_args()
+    overlap.BUCKET_BYTES = int(options.bucket_mb * 2**20)
     sys.path.insert(0, str(TESTS))
     from model_kit import ring_rig  # pyright: ignore[reportMissingImports]
 
@@ -102,8 +140,12 @@ def main() -> None:
             facts={},
             processes=processes,
         )
+        step = training._train_step
+        step._averaged = timed = TimedEnd(step._averaged, device)
         seen = list(training.advance(config.steps or 1))[options.warm_up :]
         step_s = median(progress.step_s for progress in seen)
+        shared_ms = median(timed.times_ms()[options.warm_up :])
+        every_ms = processes.of_all(shared_ms)
         waited = sum(p.data_s for p in seen) / sum(p.step_s for p in seen)
         if processes.is_first:
             print(
@@ -113,6 +155,9 @@ def main() -> None:
                 f"{config.batch_size / step_s:.2f} samples/s, data {waited:.0%}, "
                 f"{seen[-1].memory_bytes / GIB:.1f} GiB"
             )
+        if processes.is_first and processes.count > 1:
+            each = ", ".join(f"{ms:.1f} ms ({ms / step_s / 1e3:.1%})" for ms in every_ms)
+            print(f"buckets of {options.bucket_mb:g} MB; waits after the backward pass: {each}")
 
 
 if __name__ == "__main__":
