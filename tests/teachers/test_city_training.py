@@ -154,7 +154,7 @@ def test_saved_network_is_small_and_loads_as_any_clip(tmp_path: Path, task: Scen
 def test_one_command_trains_evaluates_and_learns(tmp_path: Path) -> None:
     TrainCityClip(
         out=tmp_path / "clip",
-        minutes=1.5,
+        minutes=0.75,
         workers=1,
         scenes=3,
         test_scenes=2,
