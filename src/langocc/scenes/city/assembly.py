@@ -118,29 +118,31 @@ def _frame_info(folders: CityFolders, scene: str, sample: Sample) -> dict[str, A
 
 def _write_retrieval(folders: CityFolders, parts: Sequence[ScenePart]) -> None:
     """Chooses the rows, writes their point labels, the five lists, and the kind of each text."""
+    answers = {p.scene[0].name: _answers(folders, p.scene[0].name) for p in parts}
+    kinds = {t: k for scene in answers.values() for texts in scene for t, k in texts.items()}
     rows = choose_rows(
         [
-            (sample.token, part.split, tuple(texts))
+            (sample.token, part.split, {text: kinds[text] for text in texts})
             for part in parts
             for sample, texts in zip(part.sample, part.texts, strict=True)
         ]
     )
     by_sample = {row.sample_token: row for row in rows}
-    kinds: dict[str, str] = {}
-    for part in parts:
-        name = part.scene[0].name
-        answers = [texts_of(thing) for thing in _read_things(folders, name)]
+    for name, scene in answers.items():
         with np.load(folders.point_things(name)) as point_things:
-            for sample in part.sample:
-                if row := by_sample.get(sample.token):
-                    positive = np.array([row.text in texts for texts in answers])
-                    kinds[row.text] = next(
-                        texts[row.text] for texts in answers if row.text in texts
-                    )
-                    _write_labels(folders, row, positive[point_things[sample.token]])
+            for sample_token in by_sample.keys() & set(point_things.files):
+                row = by_sample[sample_token]
+                positive = np.array([row.text in texts for texts in scene])
+                _write_labels(folders, row, positive[point_things[sample_token]])
     for name, text in csv_files(rows).items():
         _write(folders.retrieval / name, text.encode())
-    _write(folders.retrieval / "kinds.json", msgspec.json.format(msgspec.json.encode(kinds)))
+    asked = {text: kinds[text] for text in sorted({row.text for row in rows})}
+    _write(folders.retrieval / "kinds.json", msgspec.json.format(msgspec.json.encode(asked)))
+
+
+def _answers(folders: CityFolders, scene: str) -> list[dict[str, str]]:
+    """The texts that each thing of a scene answers to, with their kinds."""
+    return [texts_of(thing) for thing in _read_things(folders, scene)]
 
 
 def _write_labels(folders: CityFolders, row: Row, labels: Bool[np.ndarray, " point"]) -> None:

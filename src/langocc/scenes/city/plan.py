@@ -29,6 +29,7 @@ class CitySettings:
         height: Image height, pixels.
         seed: Another seed, another city.
         version: Name of the folder of tables.
+        benchmark: Number of the fixed benchmark that this is; None for any other city.
 
     Raises:
         ConfigError: a number no city can have.
@@ -42,6 +43,7 @@ class CitySettings:
     height: int = 225
     seed: int = 0
     version: str = "v1.0-mini"
+    benchmark: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses what no city can have."""

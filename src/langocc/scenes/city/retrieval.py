@@ -2,8 +2,9 @@
 """The city's retrieval benchmark, in POP-3D's layout: one text and one key frame a row.
 
 A text names a class ("construction vehicle"), a thing ("taxi"), a colour and a thing ("red car"), a
-material ("brick") or both ("brick wall"). Points are positive when the thing they lie on answers to
-the text. As in the original a key frame has one row; the texts least used so far come first.
+material ("brick") or both ("brick wall"); where the teacher's captions never join the two it is a
+held-out pair. Points are positive when the thing they lie on answers to the text. As in the
+original a key frame has one row: of the kind least used so far, then the text least used.
 
 Source: formats.md section 4.
 """
@@ -17,6 +18,7 @@ from jaxtyping import Float32, Int32, Int64
 
 from langocc.geometry.rigid import Transform
 from langocc.scenes.city.categories import CATEGORY
+from langocc.scenes.city.pairs import is_held_out
 from langocc.scenes.city.rig import CityCamera
 from langocc.scenes.city.tables import token
 from langocc.scenes.city.world import Thing
@@ -34,14 +36,18 @@ _BORDER_PX = 1
 def texts_of(thing: Thing) -> dict[str, str]:
     """Every query text a thing answers to -> the kind of text."""
     occ3d_id = CATEGORY[thing.category].occ3d_id
-    texts = {thing.material: "material", thing.noun: "noun"}
-    names = [thing.noun]
+    class_name = OCC3D_CLASSES[occ3d_id]
+    names = {thing.noun: "noun"}
     if occ3d_id in _BOXED_OCC3D_IDS:
-        names.append(OCC3D_CLASSES[occ3d_id].replace("_", " "))
-        texts[names[1]] = "class"
-    for name in names:
-        texts[f"{thing.material} {name}" if thing.material else ""] = "material and thing"
-        texts[f"{thing.colour} {name}" if thing.colour else ""] = "colour and thing"
+        names[class_name.replace("_", " ")] = "class"
+    texts = {thing.material: "material"} | names
+    for attribute, kind in (
+        (thing.material, "material and thing"),
+        (thing.colour, "colour and thing"),
+    ):
+        if is_held_out(attribute, thing.noun, class_name):
+            kind = "held-out pair"
+        texts |= {f"{attribute} {name}" if attribute else "": kind for name in names}
     texts.pop("", None)
     return texts
 
@@ -67,18 +73,26 @@ class Row:
     text: str
 
 
-def choose_rows(frames: Sequence[tuple[str, str, Sequence[str]]]) -> list[Row]:
-    """One text for each key frame that has a candidate, all texts about equally often.
+def choose_rows(frames: Sequence[tuple[str, str, Mapping[str, str]]]) -> list[Row]:
+    """One text for each key frame that has a candidate.
+
+    In a split all kinds come about equally often, as far as its streets offer them, and within a
+    kind all texts.
 
     Args:
-        frames: (sample token, split, candidate texts) of each key frame.
+        frames: (sample token, split, candidate text -> kind) of each key frame.
     """
-    used: Counter[tuple[str, str]] = Counter()
+    of_kind: Counter[tuple[str, str]] = Counter()
+    of_text: Counter[tuple[str, str]] = Counter()
     rows = []
-    for sample_token, split, texts in frames:
-        if texts:
-            text = min(texts, key=lambda t: (used[split, t], token(sample_token, t)))
-            used[split, text] += 1
+    for sample_token, split, kinds in frames:
+        if kinds:
+            text = min(
+                kinds,
+                key=lambda t: (of_kind[split, kinds[t]], of_text[split, t], token(sample_token, t)),
+            )
+            of_kind[split, kinds[text]] += 1
+            of_text[split, text] += 1
             rows.append(Row(sample_token, split, text))
     return rows
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of the city: what a thing may truly be called, and which pairs no caption joins."""
+"""The words of the city: what a thing may truly be called."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 from pydantic import TypeAdapter
 
+from langocc.scenes.city import pairs
 from langocc.scenes.city.categories import CATEGORY
 from langocc.scenes.city.world import Thing
 from langocc.scenes.occ3d import OCC3D_CLASSES
@@ -43,21 +44,19 @@ def class_id(kind: Kind) -> int:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Names and held-out pairs; the file explains each part.
+    """Names; the file explains each part.
 
     Attributes:
         classes: Class name -> names of everything in it.
         nouns: Noun -> all its names.
         rare: Class name -> names of things of that class that the city lacks.
         spoken: Colour or material -> how it is said before a noun.
-        held_out: (attribute, noun or class name) that no caption joins.
     """
 
     classes: Mapping[str, Sequence[str]]
     nouns: Mapping[str, Sequence[str]]
     rare: Mapping[str, Sequence[str]]
     spoken: Mapping[str, Sequence[str]]
-    held_out: Sequence[tuple[str, str]]
 
     def noun_names(self, kind: Kind) -> Sequence[str]:
         """Names of its noun."""
@@ -89,17 +88,13 @@ class Lexicon:
 
     def is_held_out(self, attribute: str, kind: Kind) -> bool:
         """Whether no caption says this attribute of this kind."""
-        return bool({(attribute, kind.noun), (attribute, kind.class_name)} & self._held_out)
+        return pairs.is_held_out(attribute, kind.noun, kind.class_name)
 
     def true_words(self, kind: Kind) -> set[str]:
         """Everything a caption may say of it that is true, attributes bound to the class."""
         names = {*self.noun_names(kind), *self.class_names(kind), *self.rare_names(kind)}
         bound = {bind(part, kind) for word in self.attributes(kind) for part in parts_of(word)}
         return names | bound
-
-    @cached_property
-    def _held_out(self) -> set[tuple[str, str]]:
-        return set(self.held_out)
 
 
 def bind(attribute: str, kind: Kind) -> str:
