@@ -86,6 +86,27 @@ def test_files_say_what_was_counted_how(report: Report, tmp_path: Path) -> None:
         assert said in text, said
 
 
+def test_kinds_of_text_are_reported_where_they_are_named(report: Report) -> None:
+    assert "kinds" not in report.to_json()["retrieval"]
+    assert "kind" not in report.to_json()["retrieval"]["rows"][0]
+    assert "kind" not in markdown(report, with_published=False).split("## Retrieval")[1]
+    cat, fox, hen = report.retrieval.rows
+    noun, pair = {"kind": "noun"}, {"kind": "held-out pair"}
+    rows = [replace(cat, **noun), replace(fox, **pair), replace(hen, **pair)]
+    result = replace(report, retrieval=RetrievalResult([*rows, replace(rows[0], part="test")]))
+    content = result.to_json()["retrieval"]
+    found = content["kinds"]["langocc"]["val"]
+    assert [row["kind"] for row in content["rows"][:2]] == ["noun", "held-out pair"]
+    assert (found["noun"]["rows"], found["noun"]["map"]) == (1, 50.0)
+    pairs = found["held-out pair"]
+    assert (pairs["rows"], pairs["empty"], pairs["map"], pairs["visible_map"]) == (2, 1, 70.0, 80.0)
+    assert content["kinds"]["langocc"]["train"]["noun"]["map"] is None
+    text = markdown(result)
+    assert "| held-out pair | val | 2 | 70.00" in text
+    assert "| noun | val+test | 2 | 50.00 | 40.00 |" in text
+    assert "| noun | train" not in text  # no row was scored
+
+
 def test_every_table_line_has_as_many_cells_as_its_head(report: Report) -> None:
     cells = None
     for line in markdown(report).splitlines():

@@ -1,5 +1,6 @@
 """Retrieval: average precision per row, two protocols, every fault by name."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,31 @@ def test_bad_tables_name_their_line(benchmark: Benchmark) -> None:
         read_rows(benchmark.folder)
     (benchmark.folder / "retrieval_anns_test.csv").write_text(good.splitlines()[1])
     assert [r.token for r in read_rows(benchmark.folder, ["test"])] == ["t1"]
+
+
+def test_kinds_of_text_come_from_a_file_and_have_means_of_their_own(benchmark: Benchmark) -> None:
+    plain = benchmark.evaluate()
+    assert plain.kinds() == []
+    kinds = {"a thing; in t0": "noun", "a thing; in t1": "held-out pair"}
+    (benchmark.folder / "kinds.json").write_text(json.dumps(kinds))
+    result = benchmark.evaluate()
+    assert result.kinds() == ["held-out pair", "noun"]
+    for protocol in result.protocols():
+        rows = {row.kind: row for row in result.rows if row.protocol == protocol}
+        for kind in kinds.values():
+            score = result.split(protocol, "all", kind)
+            assert (score.rows, score.map) == (1, rows[kind].ap)
+            assert score.visible_map == rows[kind].visible_ap
+        assert result.split(protocol, "val", "held-out pair").rows == 0
+        assert np.isnan(result.split(protocol, "val", "held-out pair").map)
+        assert result.split(protocol, "all") == plain.split(protocol, "all")
+
+
+def test_a_bad_file_of_kinds_is_refused(benchmark: Benchmark) -> None:
+    path = benchmark.folder / "kinds.json"
+    path.write_text(json.dumps({"a thing; in t0": "noun"}))
+    with pytest.raises(DataError, match=r"all.csv:2: .*kinds.json names no kind for 'a thing; in"):
+        read_rows(benchmark.folder)
+    path.write_text("[]")
+    with pytest.raises(DataError, match=r"kinds.json: expected a JSON object of query and kind"):
+        read_rows(benchmark.folder)

@@ -24,14 +24,20 @@ def pinned() -> dict[str, Any]:
     return json.loads(PINNED.read_text())
 
 
-def check(what: str, found: Mapping[str, Any], pinned: Mapping[str, Any], **tolerance: float):
-    """Fails with the names of all values that are not as pinned."""
+def check(
+    what: str,
+    found: Mapping[str, Any],
+    pinned: Mapping[str, Any],
+    rel: float = 1e-6,
+    bound: float = 1e-6,
+):
+    """Fails with the names of all values that are not as pinned, numbers to within a share or a bound."""
     assert found.keys() == pinned.keys()
     changed = [
         f"{name}: {value} was {pinned[name]}"
         for name, value in found.items()
         if value != (was := pinned[name])
-        and (isinstance(value, str) or value != pytest.approx(was, **tolerance))
+        and (isinstance(value, str) or value != pytest.approx(was, rel=rel, abs=bound))
     ]
     assert not changed, (
         f"benchmark {BENCHMARK.benchmark} has changed: {what}: {'; '.join(changed)}\n"
@@ -53,16 +59,16 @@ def test_settings_and_choice_of_rows(pinned: dict[str, Any]):
     [name if "14" in name else pytest.param(name, marks=pytest.mark.slow) for name in FRAMES_OF],
 )
 def test_first_scenes_of_each_split(name: str, pinned: dict[str, Any]):
-    check(name, world_values(PLANS[name]), pinned["worlds"][name], rel=1e-6, abs=1e-6)
+    check(name, world_values(PLANS[name]), pinned["worlds"][name])
     # Rounding may turn rays over: counts to 0.2 %; mean point to 1 cm, thumbnail to one level.
-    check(name, frame_values(PLANS[name]), pinned["frames"][name], rel=2e-3, abs=1)
+    check(name, frame_values(PLANS[name]), pinned["frames"][name], rel=2e-3, bound=1.0)
 
 
 @pytest.mark.slow
 def test_worlds_of_all_other_scenes(pinned: dict[str, Any]):
     assert pinned["worlds"].keys() == PLANS.keys()
     for name in PLANS.keys() - set(FRAMES_OF):
-        check(name, world_values(PLANS[name]), pinned["worlds"][name], rel=1e-6, abs=1e-6)
+        check(name, world_values(PLANS[name]), pinned["worlds"][name])
 
 
 def test_a_change_of_the_generator_is_told(pinned: dict[str, Any]):
@@ -70,11 +76,11 @@ def test_a_change_of_the_generator_is_told(pinned: dict[str, Any]):
     name = FRAMES_OF[0]
     other = world_values(ScenePlan(CitySettings(seed=BENCHMARK.seed + 1), 0, "train"))
     with pytest.raises(AssertionError, match=r"benchmark 1 has changed(.|\n)*make version 2"):
-        check(name, other, pinned["worlds"][name], rel=1e-6, abs=1e-6)
+        check(name, other, pinned["worlds"][name])
     x_m, *yz_m = pinned["worlds"][name]["ego_m"]
     almost = pinned["worlds"][name] | {"ego_m": [x_m + 1e-3, *yz_m]}
     with pytest.raises(AssertionError, match=r"city-0000: ego_m: "):
-        check(name, almost, pinned["worlds"][name], rel=1e-6, abs=1e-6)
+        check(name, almost, pinned["worlds"][name])
 
 
 def test_the_command_takes_a_number_or_sizes():

@@ -4,10 +4,11 @@
 Source: formats.md section 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from jaxtyping import Bool, Int64
 
@@ -29,6 +30,7 @@ class RetrievalRow:
         query: The text.
         annotation_path: One binary label per LiDAR point.
         visible_path: Indices of the points that some camera sees.
+        kind: What kind of text the query is; empty where the benchmark names no kinds.
     """
 
     token: str
@@ -36,19 +38,23 @@ class RetrievalRow:
     query: str
     annotation_path: Path
     visible_path: Path
+    kind: str = ""
 
 
 def read_rows(folder: Path, parts: Sequence[str] = PARTS) -> list[RetrievalRow]:
     """Rows of the wanted parts, in file order.
 
-    Reads `retrieval_anns_all.csv`, or the parts' own files where that one is absent.
+    Reads `retrieval_anns_all.csv`, or the parts' own files where that one is absent. A file
+    `kinds.json` ({query: kind}), which is no part of POP-3D's layout, gives each row its kind.
 
     Raises:
-        DataError: no table there, or a line that is not five fields of a known part.
+        DataError: no table there, a line that is not five fields of a known part, or a query that
+            `kinds.json` does not name.
     """
     tables = [folder / "retrieval_anns_all.csv"]
     if not tables[0].is_file():
         tables = [folder / f"retrieval_anns_{part}.csv" for part in parts]
+    kinds = _read_kinds(folder / "kinds.json")
     rows = []
     for table in tables:
         try:
@@ -57,7 +63,7 @@ def read_rows(folder: Path, parts: Sequence[str] = PARTS) -> list[RetrievalRow]:
             raise DataError(f"{table}: no such file; expected POP-3D's table of queries") from None
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                rows.append(_row(folder, f"{table}:{number}", line))
+                rows.append(_row(folder, f"{table}:{number}", line, kinds))
     return [row for row in rows if row.part in parts]
 
 
@@ -95,14 +101,27 @@ def read_visible(path: Path, points: int) -> Int64[np.ndarray, " seen"]:
     return seen.astype(np.int64)
 
 
-def _row(folder: Path, place: str, line: str) -> RetrievalRow:
+def _read_kinds(path: Path) -> dict[str, str] | None:
+    """Query -> kind; None where no file says."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{path}: expected a JSON object of query and kind: {error}") from None
+
+
+def _row(folder: Path, place: str, line: str, kinds: Mapping[str, str] | None) -> RetrievalRow:
     fields = line.split(";", 4)
     if len(fields) != 5:
         raise DataError(f"{place}: expected {_FIELDS}, got {line!r}")
     token, part, annotation, visible, query = (field.strip() for field in fields)
     if part not in PARTS:
         raise DataError(f"{place}: expected a split of {', '.join(PARTS)}, got {part!r}")
-    return RetrievalRow(token, part, query, folder / annotation, folder / visible)
+    if kinds is not None and query not in kinds:
+        raise DataError(f"{place}: {folder / 'kinds.json'} names no kind for {query!r}")
+    kind = "" if kinds is None else kinds[query]
+    return RetrievalRow(token, part, query, folder / annotation, folder / visible, kind)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -6,7 +6,7 @@ from langocc.evaluate.published import PublishedRow, published_rows
 from langocc.evaluate.rayiou import THRESHOLDS_M, RayTotals, ray_scores
 from langocc.evaluate.render import RenderScores
 from langocc.evaluate.report import Report, rayiou_intervals, retrieval_intervals
-from langocc.evaluate.retrieval import SPLITS, RetrievalResult
+from langocc.evaluate.retrieval import SPLITS, Protocol, RetrievalResult
 from langocc.evaluate.tables import faults_text, joined, percent, table, with_interval
 from langocc.scenes.occ3d import OCC3D_CLASSES
 
@@ -128,25 +128,46 @@ def _rays(totals: RayTotals) -> str:
 
 def _retrieval(result: RetrievalResult) -> str:
     parts = ["## Retrieval"]
-    head = ["split", "rows", "mAP", "mAP visible", "empty", "empty visible"]
-    head += ["mAP, empty = 0", "visible, empty = 0"]
+    head = ["split", *_RETRIEVAL_HEAD]
     for protocol in result.protocols():
-        rows = []
-        for split in SPLITS:
-            score = result.split(protocol, split)
-            intervals = retrieval_intervals(result, protocol, split)
-            every = with_interval(score.map, intervals["map"])
-            visible = with_interval(score.visible_map, intervals["visible_map"])
-            zeros = percent(score.map_empty_as_zero), percent(score.visible_map_empty_as_zero)
-            empty = (score.empty, score.visible_empty)
-            rows.append([split, score.rows, every, visible, *empty, *zeros])
+        rows = [[split, *_retrieval_numbers(result, protocol, split)] for split in SPLITS]
         parts += [f"Protocol `{protocol}`:", table(head, rows)]
+        if result.kinds():
+            parts += [f"Protocol `{protocol}`, by kind of text:", _by_kind(result, protocol)]
     return joined(
         *parts,
         "Empty rows have no positive point; they are left out of mAP.",
         faults_text(result.faults, "rows"),
         _retrieval_rows(result),
     )
+
+
+_RETRIEVAL_HEAD = ["rows", "mAP", "mAP visible", "empty", "empty visible"]
+_RETRIEVAL_HEAD += ["mAP, empty = 0", "visible, empty = 0"]
+
+
+def _retrieval_numbers(
+    result: RetrievalResult, protocol: Protocol, split: str, kind: str = ""
+) -> list[object]:
+    """One line of a table, under `_RETRIEVAL_HEAD`."""
+    score = result.split(protocol, split, kind)
+    intervals = retrieval_intervals(result, protocol, split, kind)
+    every = with_interval(score.map, intervals["map"])
+    visible = with_interval(score.visible_map, intervals["visible_map"])
+    zeros = percent(score.map_empty_as_zero), percent(score.visible_map_empty_as_zero)
+    return [score.rows, every, visible, score.empty, score.visible_empty, *zeros]
+
+
+def _by_kind(result: RetrievalResult, protocol: Protocol) -> str:
+    """Every kind in every split that was scored as a whole."""
+    scored = {row.part for row in result.rows}
+    rows = [
+        [kind, split, *_retrieval_numbers(result, protocol, split, kind)]
+        for kind in result.kinds()
+        for split, parts in SPLITS.items()
+        if scored.issuperset(parts)
+    ]
+    return table(["kind of text", "split", *_RETRIEVAL_HEAD], rows)
 
 
 def _retrieval_rows(result: RetrievalResult) -> str:

@@ -81,14 +81,15 @@ def rayiou_intervals(totals: RayTotals) -> Intervals:
     return {"rayiou": rayiou, "at": at}
 
 
-def retrieval_intervals(result: RetrievalResult, protocol: Protocol, split: str) -> Intervals:
-    """Of mAP and visible mAP of a split, percent."""
+def retrieval_intervals(
+    result: RetrievalResult, protocol: Protocol, split: str, kind: str = ""
+) -> Intervals:
+    """Of mAP and visible mAP of a split, of every kind of text or of one, percent."""
     sums: dict[str, np.ndarray] = {}
-    for row in result.rows:
-        if row.protocol == protocol and row.part in SPLITS[split]:
-            pair = np.nan_to_num([row.ap, row.visible_ap])
-            counts = [row.positives > 0, row.visible_positives > 0]
-            sums[row.scene] = sums.get(row.scene, np.zeros(4)) + np.array([*pair, *counts])
+    for row in result.rows_of(protocol, split, kind):
+        pair = np.nan_to_num([row.ap, row.visible_ap])
+        counts = [row.positives > 0, row.visible_positives > 0]
+        sums[row.scene] = sums.get(row.scene, np.zeros(4)) + np.array([*pair, *counts])
 
     def numbers(total: np.ndarray) -> list[float]:
         return [total[i] / total[2 + i] if total[2 + i] else math.nan for i in range(2)]
@@ -144,20 +145,22 @@ def _rays(totals: RayTotals) -> dict[str, Any]:
 
 
 def _retrieval(result: RetrievalResult) -> dict[str, Any]:
-    return {
-        "protocols": {
-            protocol: {
-                split: {
-                    **asdict(result.split(protocol, split)),
-                    "intervals": retrieval_intervals(result, protocol, split),
-                }
-                for split in SPLITS
-            }
-            for protocol in result.protocols()
-        },
-        "rows": result.rows,
-        "faults": result.faults,
+    def scores(protocol: Protocol, split: str, kind: str = "") -> dict[str, Any]:
+        intervals = retrieval_intervals(result, protocol, split, kind)
+        return {**asdict(result.split(protocol, split, kind)), "intervals": intervals}
+
+    protocols, kinds = result.protocols(), result.kinds()
+    content: dict[str, Any] = {
+        "protocols": {p: {split: scores(p, split) for split in SPLITS} for p in protocols}
     }
+    if kinds:
+        content["kinds"] = {
+            p: {split: {kind: scores(p, split, kind) for kind in kinds} for split in SPLITS}
+            for p in protocols
+        }
+    unsaid = () if kinds else ("kind",)
+    rows = [{k: v for k, v in asdict(row).items() if k not in unsaid} for row in result.rows]
+    return content | {"rows": rows, "faults": result.faults}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  # walks JSON-like values of any kind

@@ -47,7 +47,10 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class RowScore:
-    """One query on one frame; average precisions in percent, NaN without a positive."""
+    """One query on one frame; average precisions in percent, NaN without a positive.
+
+    `kind` says what kind of text the query is; empty where the benchmark names no kinds.
+    """
 
     protocol: Protocol
     part: str
@@ -60,11 +63,12 @@ class RowScore:
     visible_points: int
     visible_positives: int
     visible_ap: float
+    kind: str = ""
 
 
 @dataclass(frozen=True)
 class SplitScore:
-    """Means over the rows of a split, percent.
+    """Means over the rows of a split, or of one kind of text in it, percent.
 
     Attributes:
         rows: Rows scored.
@@ -100,9 +104,21 @@ class RetrievalResult:
         """Both parts together; neither is changed."""
         return RetrievalResult([*self.rows, *other.rows], [*self.faults, *other.faults])
 
-    def split(self, protocol: Protocol, split: str) -> SplitScore:
-        """Means over a split of `SPLITS`; NaN where it has no row."""
-        rows = [r for r in self.rows if r.protocol == protocol and r.part in SPLITS[split]]
+    def kinds(self) -> list[str]:
+        """Kinds of text, in order of name; none where the benchmark names none."""
+        return sorted({row.kind for row in self.rows if row.kind})
+
+    def rows_of(self, protocol: Protocol, split: str, kind: str = "") -> list[RowScore]:
+        """The rows of a split of `SPLITS`, of every kind of text or of one."""
+        return [
+            row
+            for row in self.rows
+            if row.protocol == protocol and row.part in SPLITS[split] and kind in ("", row.kind)
+        ]
+
+    def split(self, protocol: Protocol, split: str, kind: str = "") -> SplitScore:
+        """Means over a split of `SPLITS`, of every kind of text or of one; NaN without a row."""
+        rows = self.rows_of(protocol, split, kind)
         ap = np.array([row.ap for row in rows])
         visible = np.array([row.visible_ap for row in rows])
         return SplitScore(len(rows), *_means(ap), *_means(visible))
@@ -188,7 +204,8 @@ def evaluate_retrieval(
         for protocol in protocols:
             answers = point_scores(features, query_vectors[row.query], protocol)
             numbers = score_row(answers, labels, visible, is_inside, protocol)
-            scores.append(RowScore(protocol, row.part, frame.scene, row.token, row.query, *numbers))
+            name = protocol, row.part, frame.scene, row.token, row.query
+            scores.append(RowScore(*name, *numbers, row.kind))
     result = merged_over_ranks(RetrievalResult(scores, faults), processes)
     refuse(result.faults, len(rows), tolerated=tolerate_faults)
     return result
