@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from langocc.geometry.grid import OCC3D_GRID
 from langocc.scenes.city.benchmark import BENCHMARK
 from langocc.scenes.city.casting import Caster
 from langocc.scenes.city.keyframes import key_frames
@@ -64,6 +65,7 @@ def frame_values(plan: ScenePlan) -> dict[str, Any]:
     size = camera.width, camera.height
     image = render_camera(caster, camera.intrinsics, *size, pose, exposure.time_s)
     thumbnail = Image.fromarray(image.rgb).resize((8, 5), Image.Resampling.BOX)
+    texts = candidate_texts(world.things, sweep.thing, sweep.is_inside(OCC3D_GRID))
     return {
         "token": key.token,
         "camera": f"{camera.channel} {camera.width} x {camera.height}",
@@ -71,7 +73,7 @@ def frame_values(plan: ScenePlan) -> dict[str, Any]:
         "points_cm": (100 * sweep.points[:, :3]).mean(axis=0, dtype=np.float64).tolist(),
         "voxels": np.bincount(label.semantics.ravel(), minlength=18).tolist(),
         "seen_voxels": [int(label.mask_lidar.sum()), int(label.mask_camera.sum())],
-        "candidates": len(candidate_texts(world.things, sweep.thing)),
+        "candidates": len(texts),
         "thumbnail": np.asarray(thumbnail).ravel().tolist(),
     }
 

@@ -31,7 +31,7 @@ def check(
     rel: float = 1e-6,
     bound: float = 1e-6,
 ):
-    """Fails with the names of all values that are not as pinned, numbers to within a share or a bound."""
+    """Fails with the names of all values that are not as pinned, up to a share or a bound."""
     assert found.keys() == pinned.keys()
     changed = [
         f"{name}: {value} was {pinned[name]}"

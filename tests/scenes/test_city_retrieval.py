@@ -3,8 +3,10 @@
 
 from collections import Counter
 
+import numpy as np
+
 from langocc.scenes.city.layout import build_world
-from langocc.scenes.city.retrieval import choose_rows, texts_of
+from langocc.scenes.city.retrieval import candidate_texts, choose_rows, texts_of
 from langocc.scenes.city.world import Thing
 from langocc.teachers.city_clip.lexicon import kind_of, lexicon
 
@@ -25,7 +27,19 @@ def test_texts_of_a_thing_and_their_kinds():
         "brick house": "material and thing",
         "yellow house": "held-out pair",
     }
-    assert texts_of(Thing("vehicle.bicycle", "bicycle"))["bicycle"] == "class"
+    assert texts_of(Thing("vehicle.bicycle", "bicycle")) == {"bicycle": "class"}
+    wall = texts_of(Thing("static.manmade", "stone wall", "grey", "stone"))
+    assert set(wall) == {"stone", "stone wall", "grey stone wall"}  # no "stone stone wall"
+
+
+def test_candidates_have_enough_points_in_the_grid_and_not_too_many():
+    names = ("church", "clock", "lawn", "villa")
+    things = [Thing("static.manmade", noun) for noun in names]
+    points = np.repeat(np.arange(4, dtype=np.int32), [10, 15, 60, 15])
+    is_inside = np.ones(100, dtype=bool)
+    is_inside[10:16] = False  # nine points of the clock are left
+    assert candidate_texts(things, points, is_inside) == {"church": 10, "villa": 15}
+    assert "clock" in candidate_texts(things, points, np.ones(100, dtype=bool))
 
 
 def test_held_out_pairs_are_those_that_the_teacher_never_read():
@@ -35,7 +49,7 @@ def test_held_out_pairs_are_those_that_the_teacher_never_read():
         for thing in build_world(7, index, 3.0).things:
             kind, texts = kind_of(thing), texts_of(thing)
             for attribute in filter(None, (thing.colour, thing.material)):
-                is_held_out = texts[f"{attribute} {thing.noun}"] == "held-out pair"
+                is_held_out = texts.get(f"{attribute} {thing.noun}") == "held-out pair"
                 assert is_held_out == lexicon().is_held_out(attribute, kind)
                 assert not (is_held_out and attribute in lexicon().attributes(kind))
             for text, name in texts.items():

@@ -8,9 +8,10 @@ of the ego's and everyone's motion, so that points, boxes and voxels of a key fr
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32
 
-from langocc.geometry.rigid import Transform
+from langocc.geometry.grid import VoxelGrid
+from langocc.geometry.rigid import Transform, transform_points
 from langocc.scenes.city.casting import Caster
 from langocc.scenes.city.rig import EGO_FROM_LIDAR, LIDAR_BEAMS, lidar_directions
 
@@ -34,6 +35,11 @@ class Sweep:
     points_world: Float32[np.ndarray, "point 3"]
     thing: Int32[np.ndarray, " point"]
     origin_world: Float32[np.ndarray, " 3"]
+
+    def is_inside(self, grid: VoxelGrid) -> Bool[np.ndarray, " point"]:
+        """Whether each point lies inside a grid of the ego frame."""
+        in_lidar = self.points[:, :3].astype(np.float64)
+        return grid.contains(transform_points(EGO_FROM_LIDAR, in_lidar))
 
 
 def scan(caster: Caster, world_from_ego: Transform, time_s: float) -> Sweep:

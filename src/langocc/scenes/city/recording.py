@@ -16,6 +16,7 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image
 
 from langocc.files import replacing
+from langocc.geometry.grid import OCC3D_GRID
 from langocc.geometry.rigid import invert_rigid
 from langocc.scenes.city.bev import map_picture
 from langocc.scenes.city.boxes import probe_points, shown_probes, sightings
@@ -109,7 +110,7 @@ class _Recording:
 
     def _write_matching_points(self, key: KeyFrame, sweep: Sweep) -> dict[str, int]:
         """Writes the indices of points in the images; returns the texts the sweep offers."""
-        texts = candidate_texts(self.world.things, sweep.thing)
+        texts = candidate_texts(self.world.things, sweep.thing, sweep.is_inside(OCC3D_GRID))
         if texts:
             rig = [exposure.camera for exposure in key.exposures]
             cam_from_worlds = [invert_rigid(e.world_from_cam) for e in key.exposures]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from langocc.geometry.rigid import Transform
 from langocc.scenes.city.categories import CATEGORY
@@ -26,7 +26,8 @@ from langocc.scenes.occ3d import OCC3D_CLASSES
 
 MIN_POSITIVE_POINTS = 10
 MAX_POSITIVE_SHARE = 0.2
-"""Texts for fewer points or a larger share of the sweep make no row: too noisy, or too easy."""
+"""Texts for fewer points inside the label grid, or for a larger share of the sweep, make no row:
+too noisy, or too easy."""
 
 _BOXED_OCC3D_IDS = range(1, 11)  # barrier .. truck: classes whose names are words people say
 _MIN_DEPTH_M = 1.0
@@ -40,28 +41,44 @@ def texts_of(thing: Thing) -> dict[str, str]:
     names = {thing.noun: "noun"}
     if occ3d_id in _BOXED_OCC3D_IDS:
         names[class_name.replace("_", " ")] = "class"
-    texts = {thing.material: "material"} | names
+    texts = ({thing.material: "material"} if thing.material else {}) | names
     for attribute, kind in (
         (thing.material, "material and thing"),
         (thing.colour, "colour and thing"),
     ):
         if is_held_out(attribute, thing.noun, class_name):
             kind = "held-out pair"
-        texts |= {f"{attribute} {name}" if attribute else "": kind for name in names}
-    texts.pop("", None)
+        if attribute:  # a stone building is no stone stone building
+            fitting = (name for name in names if not name.startswith(attribute))
+            texts |= {f"{attribute} {name}": kind for name in fitting}
     return texts
 
 
 def candidate_texts(
-    things: Sequence[Thing], point_thing: Int32[np.ndarray, " point"]
+    things: Sequence[Thing],
+    point_thing: Int32[np.ndarray, " point"],
+    is_inside: Bool[np.ndarray, " point"],
 ) -> dict[str, int]:
-    """Texts that make a sensible row for a sweep -> number of positive points."""
+    """Texts that make a sensible row for a sweep -> number of positive points.
+
+    Args:
+        things: Of the world.
+        point_thing: Which of them each point lies on.
+        is_inside: Whether a point is inside the label grid; some protocols count no other.
+    """
     positives: Counter[str] = Counter()
-    thing_ids, counts = np.unique(point_thing, return_counts=True)
-    for thing, count in zip(thing_ids.tolist(), counts.tolist(), strict=True):
-        positives.update(dict.fromkeys(texts_of(things[thing]), count))
+    inside: Counter[str] = Counter()
+    for thing in np.unique(point_thing).tolist():
+        is_own = point_thing == thing
+        for text in texts_of(things[thing]):
+            positives[text] += int(is_own.sum())
+            inside[text] += int((is_own & is_inside).sum())
     most = MAX_POSITIVE_SHARE * len(point_thing)
-    return {t: n for t, n in sorted(positives.items()) if MIN_POSITIVE_POINTS <= n <= most}
+    return {
+        text: count
+        for text, count in sorted(positives.items())
+        if inside[text] >= MIN_POSITIVE_POINTS and count <= most
+    }
 
 
 @dataclass(frozen=True)
