@@ -10,6 +10,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from torch import nn
 
 from langocc import cli
 from langocc.evaluate.predictions import prediction_path, read_prediction
@@ -17,11 +18,13 @@ from langocc.field import VoxelField
 from langocc.geometry.grid import OCC3D_GRID
 from langocc.presets import PRESETS
 from langocc.render.config import RenderConfig
+from langocc.render.volume import VoxelHead
 from langocc.scenes.nuscenes import NuScenes, load
-from langocc.scenes.occ3d import FREE_ID
+from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES
 from langocc.teachers.load import load_teacher
 from langocc.view.depth import check_depth, depth_map
 from langocc.view.export_page import MOST_BYTES
+from langocc.view.rendered_colour import colour_map
 from langocc.view.voxel_faces import open_faces
 from view.live_kit import label_source, untrained_run
 
@@ -160,16 +163,59 @@ def test_refusals(
     assert (tmp_path / "own" / "mine.npz").is_file()
 
 
-def test_a_model_of_colours_is_refused(
-    small_city: Path, run_folder: Path, tmp_path: Path, monkeypatch, capsys
+def test_a_model_of_colours_predicts_what_is_occupied(
+    small_city: Path, dataset: NuScenes, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     import view.live_kit as kit
 
     tiny = PRESETS["tiny"]
     monkeypatch.setattr(kit, "TINY", replace(tiny, model=replace(tiny.model, variant="rgb")))
     run = untrained_run(tmp_path)
-    assert predict(run, "--root", small_city) == 1
-    assert "'rgb', which knows colours only" in capsys.readouterr().err
+    frame = next(dataset.frames("val"))
+    place = ["--root", small_city, "--token", frame.token]
+    assert predict(run, *place, "--threshold", "0.05") == 0
+    assert "knows no classes" in capsys.readouterr().out
+    path = prediction_path(run / "predictions" / "frames", frame.token)
+    level = float(np.median(read_prediction(path).density))
+    assert predict(run, *place, "--threshold", level) == 0
+    saved, folder = read_prediction(path), path.parent
+    # Ids tell free from occupied as the density does; there is no class among them.
+    assert set(np.unique(saved.semantics)) == {OCC3D_CLASSES.index("others"), FREE_ID}
+    sure = np.abs(saved.density.astype(np.float32) - level) > 1e-4  # stored with 11 bits
+    assert sure.any()
+    assert np.array_equal((saved.density >= level)[sure], (saved.semantics != FREE_ID)[sure])
+    assert (folder / frame.token / "colours.png").is_file()
+    assert not (folder / frame.token / "features.png").exists()
+    for words in (["--query", "car"], ["--html"], ["--points"]):
+        assert predict(run, *place, *words) == 1
+        assert "'rgb', which knows colours only" in re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
+def test_rendered_colours_of_a_wall_ahead(dataset: NuScenes) -> None:
+    """A wall whose every coefficient is 0: grey by the constant harmonic alone, in closed form."""
+    frame, shape = next(dataset.frames("val")), OCC3D_GRID.shape
+
+    class Zero(VoxelHead):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(1, 27)
+            nn.init.zeros_(self.last.weight)
+            nn.init.constant_(self.last.bias, -30.0)
+            self.last.bias.data[0::9] = 30.0  # the first of nine of each colour
+
+        def hidden(self, features: torch.Tensor) -> torch.Tensor:
+            return features
+
+    density = torch.zeros(1, *shape)
+    density[:, 150:] = 50.0
+    field = VoxelField(OCC3D_GRID, density, torch.zeros(1, *shape, 1), Zero(), "rgb", False)
+    seen = colour_map(field, frame, "CAM_FRONT", RenderConfig(), width=40)
+    assert seen.shape == (22, 40, 3)
+    assert np.abs(seen[10, 20].astype(int) - round(255 * 0.28209479)).max() <= 1
+    nothing = replace(field, density=torch.zeros(1, *shape))
+    assert not colour_map(nothing, frame, "CAM_FRONT", RenderConfig(), width=8).any()
+    with pytest.raises(ValueError, match="rgb"):
+        colour_map(replace(field, variant="language"), frame, "CAM_FRONT", RenderConfig(), width=8)
 
 
 def test_depth_of_a_wall_ahead(small_city: Path) -> None:

@@ -21,9 +21,11 @@ from langocc.geometry.grid import OCC3D_GRID, VoxelGrid
 from langocc.model.langocc import LangOcc
 from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
-from langocc.scenes.occ3d import FREE_ID
+from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES
 from langocc.train.config import TrainConfig, config_from_dict
 from langocc.train.run_folder import find_checkpoint
+
+OTHERS_ID = OCC3D_CLASSES.index("others")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Predictor:
 
 def predict_classes(
     field: VoxelField,
-    queries: ClassQueries,
+    queries: ClassQueries | None,
     threshold: float = 0.1,
     grid: VoxelGrid = OCC3D_GRID,
 ) -> Prediction:
@@ -108,13 +110,18 @@ def predict_classes(
 
     Args:
         field: What the model says.
-        queries: Prompts to choose from.
+        queries: Prompts to choose from; None: everything occupied is `others`, as a field of
+            colours can say no more.
         threshold: Density from which a voxel is occupied, 1/m.
         grid: The label grid; cells outside the field's box are free.
     """
-    best = field.classes(queries.vectors.to(field.density.device), threshold)[0].cpu()
-    ids = torch.tensor([*queries.class_ids, FREE_ID], dtype=torch.uint8)
-    ids_of_best = ids[torch.where(best == FREE, len(ids) - 1, best)].numpy()
+    if queries is None:
+        is_occupied = (field.density[0] >= threshold).cpu().numpy()
+        ids_of_best = np.where(is_occupied, np.uint8(OTHERS_ID), np.uint8(FREE_ID))
+    else:
+        best = field.classes(queries.vectors.to(field.density.device), threshold)[0].cpu()
+        ids = torch.tensor([*queries.class_ids, FREE_ID], dtype=torch.uint8)
+        ids_of_best = ids[torch.where(best == FREE, len(ids) - 1, best)].numpy()
     semantics = _resampled(ids_of_best, field.grid, grid, FREE_ID)
     density = _resampled(field.density[0].half().cpu().numpy(), field.grid, grid, 0.0)
     return Prediction(semantics, density, threshold=threshold)

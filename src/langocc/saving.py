@@ -37,7 +37,7 @@ def save_predictions(
     predictor: Predictor,
     dataset: Dataset,
     frames: Sequence[Frame],
-    queries: ClassQueries,
+    queries: ClassQueries | None,
     folder: Path,
     plan: SavePlan,
     watch: Callable[[Frame, VoxelField | None], None] = lambda frame, field: None,
@@ -48,7 +48,7 @@ def save_predictions(
         predictor: The model.
         dataset: Where the frames' past is found.
         frames: Frames to predict.
-        queries: The vocabulary's vectors.
+        queries: The vocabulary's vectors; None for a model of colours.
         folder: Where to write.
         plan: What else decides about the files' content.
         watch: Called after every frame with its field; None for frames that were there.

@@ -82,10 +82,15 @@ class Predict:
         dataset = open_dataset(self.root, version=self.version, work=self.work)
         frames = self._frames(dataset)
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
-        speaker = speaker_of(predictor, self.teacher, self.text)
+        is_rgb = predictor.config.model.variant == "rgb"
+        speaker = None if is_rgb else speaker_of(predictor, self.teacher, self.text)
+        if speaker is None:
+            self._refuse_words()
         plan = SavePlan(self._level(predictor), self.vocabulary, self.templates, self.points)
         notes = limits(predictor, dataset, frames, self.points)
-        for line in (*notes, *word_notes(speaker.teacher, self.query)):
+        if speaker is not None:
+            notes += word_notes(speaker.teacher, self.query)
+        for line in notes:
             console.print(f"note: {line}", markup=False)
         measured = self._work(console, predictor, speaker, dataset, frames, plan)
         console.print(f"{len(frames)} frames in {self.folder}", markup=False)
@@ -124,6 +129,14 @@ class Predict:
             if getattr(self, name) and not self.has_pictures:
                 raise ConfigError(f"{name}: comes with the pictures; leave --pictures False out")
 
+    def _refuse_words(self) -> None:
+        for name in ("query", "html", "points"):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"{name}: expected a model that was taught text, found variant 'rgb', which "
+                    "knows colours only"
+                )
+
     def _frames(self, dataset: "NuScenes") -> "list[Frame]":
         if self.token:
             return [dataset.frame(token) for token in dict.fromkeys(self.token)]
@@ -141,7 +154,7 @@ class Predict:
         self,
         console: "Console",
         predictor: "Predictor",
-        speaker: "Speaker",
+        speaker: "Speaker | None",
         dataset: "NuScenes",
         frames: "Sequence[Frame]",
         plan: "SavePlan",
@@ -152,7 +165,9 @@ class Predict:
         from langocc.saving import save_predictions
         from langocc.teachers.text import load_vocabulary
 
-        classes = speaker.classes(load_vocabulary(self.vocabulary), templates=self.templates)
+        classes = None
+        if speaker is not None:
+            classes = speaker.classes(load_vocabulary(self.vocabulary), templates=self.templates)
         measured: dict[str, dict[str, str]] = {}
         columns = ("predicting", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as bar:
@@ -170,8 +185,8 @@ class Predict:
     def _draw(
         self,
         predictor: "Predictor",
-        speaker: "Speaker",
-        classes: "ClassQueries",
+        speaker: "Speaker | None",
+        classes: "ClassQueries | None",
         dataset: "NuScenes",
         frame: "Frame",
         field: "VoxelField | None",
@@ -199,21 +214,23 @@ class Predict:
             return {}
         field = predictor.field(dataset, frame.token) if field is None else field
         truth = read_label(label) if label is not None and has_label else None
+        level, answers = self._level(predictor), {}
+        if speaker is not None:
+            answers = speaker.similarity(field, self.query, level, templates=self.templates)
         shown = Shown(
             frame,
             field,
             read_prediction(prediction_path(self.folder, frame.token)).semantics,
             None if truth is None else truth.semantics,
-            speaker.similarity(field, self.query, self._level(predictor), templates=self.templates),
-            self._level(predictor),
+            answers,
+            level,
             None if truth is None else truth.mask_camera,
         )
         remove_exports(folder)
         if self.ply:
             write_meshes(folder, shown)
-        if self.html:
-            page, level = folder / "page.html", self._level(predictor)
-            write_frame_page(page, predictor, speaker, classes, shown, level)
+        if self.html and speaker is not None and classes is not None:
+            write_frame_page(folder / "page.html", predictor, speaker, classes, shown, level)
         return draw_files(folder, shown, predictor.config.render, record)
 
 
@@ -237,6 +254,8 @@ def limits(
     unlabelled = sum(label is None or not label.is_file() for label in labels)
     if unlabelled:
         lines.append(f"{unlabelled} of {len(frames)} frames have no Occ3D label: no truth beside")
+    if predictor.config.model.variant == "rgb":
+        lines.append("a model of colours knows no classes: all that is occupied is `others`")
     if "teacher" not in predictor.facts:
         lines.append("the checkpoint does not say which teacher taught it; --teacher is trusted")
     return lines

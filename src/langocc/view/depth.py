@@ -17,7 +17,7 @@ from langocc.field import VoxelField
 from langocc.geometry.rays import RayBatch
 from langocc.geometry.rigid import transform_points
 from langocc.render.config import RenderConfig
-from langocc.scenes.frame import Frame
+from langocc.scenes.frame import Camera, Frame
 from langocc.scenes.lidar import read_points
 from langocc.view.colours import heat_colours
 from langocc.view.pictures import photograph
@@ -67,12 +67,33 @@ def depth_map(
     field: VoxelField, frame: Frame, name: str, config: RenderConfig, width: int = 200
 ) -> Float[np.ndarray, "height width"]:
     """Rendered depth of a regular grid of pixels, metres; the far end where nothing stops a ray."""
-    camera = frame.cameras[name]
+    row_col = pixel_grid(frame.cameras[name], width)
+    rendered_m = _rendered(field, frame, name, row_col.reshape(-1, 2), config)
+    return rendered_m.reshape(row_col.shape[:2])
+
+
+def pixel_grid(camera: Camera, width: int) -> Float[np.ndarray, "height width 2"]:
+    """Pixels (row, col) of a camera that a picture of `width` columns shows, evenly spaced."""
     height = max(round(width * camera.height / camera.width), 1)
     rows = (np.arange(height) + 0.5) * camera.height / height - 0.5
     columns = (np.arange(width) + 0.5) * camera.width / width - 0.5
-    row_col = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
-    return _rendered(field, frame, name, row_col, config).reshape(height, width)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+
+
+def pixel_rays(
+    frame: Frame, name: str, row_col: Float[np.ndarray, "pixel 2"], device: torch.device
+) -> RayBatch:
+    """Rays of pixels (row, col) of a camera, in the frame's own ego frame."""
+    geometry = scene_geometry([frame])
+    camera = np.full(len(row_col), list(frame.cameras).index(name))
+    ends = cast_pixels(
+        row_col,
+        np.zeros(len(row_col), np.int64),
+        camera,
+        geometry.key_from_cam(0, [0]),
+        geometry.unprojected_by(0, [0], "own"),
+    )
+    return RayBatch(*(torch.from_numpy(a).float()[None].to(device) for a in ends))
 
 
 def check_depth(field: VoxelField, frame: Frame, name: str, config: RenderConfig) -> LidarCheck:
@@ -145,17 +166,7 @@ def _rendered(
     """Depth of pixels of a camera, without jitter, so that it is the same every time."""
     if not len(row_col):
         return np.zeros(0, np.float32)
-    geometry = scene_geometry([frame])
-    camera = np.full(len(row_col), list(frame.cameras).index(name))
-    origins, directions = cast_pixels(
-        row_col,
-        np.zeros(len(row_col), np.int64),
-        camera,
-        geometry.key_from_cam(0, [0]),
-        geometry.unprojected_by(0, [0], "own"),
-    )
-    device = field.density.device
-    rays = RayBatch(*(torch.from_numpy(a).float()[None].to(device) for a in (origins, directions)))
+    rays = pixel_rays(frame, name, row_col, field.density.device)
     steady = replace(config, jitter=False, chunk_rays=8192)
     blind = replace(field, head=None)  # depth needs no features
     return blind.render(rays, steady).depth_m[0].cpu().numpy()

@@ -28,6 +28,7 @@ from langocc.view.difference import (
 from langocc.view.feature_voxels import feature_picture
 from langocc.view.frame_figures import camera_occupancy, query_figures
 from langocc.view.pictures import bev_classes, class_oblique
+from langocc.view.rendered_colour import colour_picture
 from langocc.view.sheets import beside, class_legend, sheet, stacked
 
 RECORD = "pictures.json"
@@ -77,6 +78,8 @@ def draw_files(
 ) -> dict[str, str]:
     """Draws cameras.png, occupancy.png, depth.png, features.png, and a picture for each query.
 
+    A field of colours has no features: its picture is colours.png.
+
     Args:
         folder: Of this frame; pictures of another record are removed.
         shown: What to draw.
@@ -101,7 +104,10 @@ def draw_files(
     _save(folder / "depth.png", depth_picture(shown.frame, name, depth_m, check, config.far_m))
     _save(folder / "cameras.png", camera_occupancy(shown.frame, shown.semantics))
     _save(folder / "occupancy.png", occupancy_picture(shown.semantics, shown.truth, shown.seen))
-    _save(folder / "features.png", feature_picture(shown.field, shown.threshold))
+    if shown.field.variant == "rgb":
+        _save(folder / "colours.png", colour_picture(shown.field, shown.frame, name, config))
+    else:
+        _save(folder / "features.png", feature_picture(shown.field, shown.threshold))
     for file, picture in _answers(shown):
         _save(folder / file, picture)
     with replacing(folder / RECORD) as path:
