@@ -56,7 +56,7 @@ class LossConfig:
     of the head's output, a volume that is never built here)."""
     surface_weight: float = 0.0
     """Weight of direct questions to the field: occupied where a ray ends, free at points before it
-    (as QueryOcc asks, see docs/results.md); needs samples with `ranges` where ranges are
+    (as QueryOcc asks); needs samples with `ranges` where ranges are
     `measured`."""
     surface_feature_weight: float = 0.0
     """Weight of the feature loss at the same ends: the voxel there should say what the ray shows,

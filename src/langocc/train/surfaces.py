@@ -2,7 +2,7 @@
 """Direct questions to the field along rays: matter where a ray ends, none before.
 
 Rendering tells a voxel what to be only through all that lies before it on a ray; a direct question
-reaches it whatever stands in between. The idea is QueryOcc's (see docs/results.md).
+reaches it whatever stands in between. The idea is QueryOcc's (2026).
 """
 
 import torch
