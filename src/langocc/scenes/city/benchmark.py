@@ -16,11 +16,12 @@ BENCHMARK = CitySettings(
     frames_per_scene=20,
     width=704,
     height=396,
-    seed=1000,  # no street of the demo, nor of those that the city's teacher learned on
+    seed=1005,  # the first from 1000 on that shows all 16 classes in val, and in test
     version="v1.0-mini",
     benchmark=1,
 )
-"""The benchmark that this release writes: 400 key frames."""
+"""The benchmark that this release writes: 400 key frames, on no street that the demo has or that
+the city's teacher learned on."""
 
 
 def benchmark_settings(number: int) -> CitySettings:
