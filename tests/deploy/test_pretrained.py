@@ -10,10 +10,12 @@ from safetensors.torch import load_file, save_file
 import langocc
 from langocc import cli
 from langocc.asking import Model
+from langocc.deploy import shipped
 from langocc.deploy.pretrained import resolve
 from langocc.errors import ConfigError, DataError
 from langocc.predictor import Predictor
 from langocc.teachers.load import load_teacher
+from langocc.train.pretrained import read_pretrained, write_pretrained
 from view.live_kit import untrained_run
 
 
@@ -147,3 +149,47 @@ def test_a_folder_becomes_a_published_checkpoint(folder: Path, tmp_path: Path) -
     one, two = (torch.load(p, weights_only=True)["state_dict"] for p in (published, averaged))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_half_precision_halves_kernels_and_keeps_vectors(run: Path, folder: Path, tmp_path: Path):
+    ours = Predictor.load(run)
+    langocc.save_pretrained(ours, tmp_path / "half", half=True)
+    sizes = [(p / "model.safetensors").stat().st_size for p in (folder, tmp_path / "half")]
+    assert sizes[1] < 0.52 * sizes[0]
+    back = Predictor.load(tmp_path / "half").model.state_dict()
+    for name, tensor in ours.model.state_dict().items():
+        assert back[name].dtype == tensor.dtype, name
+        if tensor.dim() < 2:
+            assert torch.equal(back[name], tensor), name
+        else:  # eleven bits; what is below the smallest normal half keeps fewer
+            torch.testing.assert_close(back[name], tensor, rtol=5e-4, atol=3e-8)
+
+
+def test_what_does_not_fit_a_half_stays_whole(tmp_path: Path) -> None:
+    weights = {"kernel": torch.full((2, 2), 1e5), "count": torch.ones(2, 2, dtype=torch.int64)}
+    record = {"config": {}, "facts": {}, "step": 1}
+    write_pretrained(tmp_path, weights, record, "", half=True)
+    back = read_pretrained(tmp_path).model
+    assert torch.equal(back["kernel"], weights["kernel"])
+    assert back["count"].dtype == torch.int64
+
+
+def test_a_model_of_the_package_answers_by_its_name(
+    run: Path, small_city: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "package")
+    monkeypatch.chdir(tmp_path)
+    langocc.save_pretrained(Predictor.load(run), tmp_path / "package" / "city-test", half=True)
+    assert isinstance(langocc.from_pretrained("city-test"), Model)
+    token = next(langocc.open_dataset(small_city).frames("val")).token
+    place = ["predict", "--root", str(small_city), "--token", token, "--pictures", "False"]
+    assert cli.run([*place, "--pretrained", "city-test"]) == 0
+    assert (tmp_path / "city-test-predictions" / "frames" / f"{token}.npz").is_file()
+    assert {p.name for p in (tmp_path / "package").rglob("*.npz")} == set()
+    for words, said in {
+        ("--pretrained", "city-tset"): "it has: city-test",
+        (): "expected one of them, found neither",
+        (str(run), "--pretrained", "city-test"): "expected one of them, found both",
+    }.items():
+        assert cli.run([*place, *words]) == 1
+        assert said in " ".join(capsys.readouterr().err.split())

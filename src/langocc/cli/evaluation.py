@@ -124,8 +124,8 @@ class Evaluation(ABC):
                 f"save: expected a run folder to predict with, got {self.predictions}"
             )
         Predict(
-            self.predictions,
             self.root,
+            self.predictions,
             split=self.split,
             vocabulary=self.vocabulary,
             teacher=self.teacher,

@@ -44,6 +44,8 @@ class Export:
     from_pretrained: weights, JSON, model card."""
     scores: Path | None = None
     """For folder: JSON of numbers for the card; default: scores.json of the run folder."""
+    half: bool = False
+    """For folder: kernels and matrices as float16, half the bytes."""
     answers: Literal["classes", "features"] = "classes"
     """classes: the vocabulary is folded into the last layer. features: what texts are compared
     with."""
@@ -89,7 +91,7 @@ class Export:
                 numbers = json.loads(scores.read_text())
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise DataError(f"{scores}: not JSON: {error}") from None
-        save_pretrained(Predictor.load(self.checkpoint), self.out, numbers)
+        save_pretrained(Predictor.load(self.checkpoint), self.out, numbers, half=self.half)
         said = f"numbers from {scores}" if scores else "no numbers: name a file with --scores"
         console.print(f"wrote {self.out}; the card has {said}", markup=False)
 

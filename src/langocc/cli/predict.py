@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 class Predict:
     """Predicts occupancy and answers text; writes <token>.npz and pictures, skips what is there."""
 
-    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
-    """Run folder (its newest checkpoint is taken) or checkpoint file."""
     root: Path
     """Data root: ROOT/{nuscenes, gts, retrieval_benchmark}, or a bare nuScenes folder."""
+    run_folder: Annotated[
+        Path | None, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="[RUN]")
+    ] = None
+    """Run folder (its newest checkpoint is taken) or checkpoint file."""
+    pretrained: str | None = None
+    """Instead of a run: a model of the package, of the Hugging Face hub (owner/model), or a folder
+    of save_pretrained."""
     token: tuple[str, ...] = ()
     """Key frames to predict; default: all of --split."""
     split: Literal["train", "val", "test"] | None = None
@@ -59,7 +64,8 @@ class Predict:
     ply: bool = False
     """Also write TOKEN/classes.ply and a PLY of each query's heat: meshes for 3D programs."""
     out: Path | None = None
-    """Folder to write; default RUN/predictions/SPLIT, or RUN/predictions/frames for --token."""
+    """Folder to write; default RUN/predictions/SPLIT, or RUN/predictions/frames for --token; with
+    --pretrained NAME: NAME-predictions/... here."""
     work: Path | None = None
     """Folder of the key-frame index; default ROOT/langocc."""
     version: str | None = None
@@ -81,7 +87,7 @@ class Predict:
         console = Console(highlight=False, soft_wrap=True)
         dataset = open_dataset(self.root, version=self.version, work=self.work)
         frames = self._frames(dataset)
-        predictor = Predictor.load(self.run_folder, choose_device(self.device))
+        predictor = Predictor.load(self._model(), choose_device(self.device))
         is_rgb = predictor.config.model.variant == "rgb"
         speaker = None if is_rgb else speaker_of(predictor, self.teacher, self.text)
         if speaker is None:
@@ -107,9 +113,23 @@ class Predict:
         if self.out is not None:
             return self.out
         place = self.run_folder
+        if place is None:  # what belongs to the package or the hub's cache is not written into
+            return Path(f"{Path(self.pretrained or '').name}-predictions") / self._part
         if place.is_file():
             place = place.parent.parent if place.parent.name == "checkpoints" else place.parent
-        return place / "predictions" / ("frames" if self.token else self.split or "val")
+        return place / "predictions" / self._part
+
+    @property
+    def _part(self) -> str:
+        return "frames" if self.token else self.split or "val"
+
+    def _model(self) -> Path:
+        from langocc.deploy.pretrained import resolve
+
+        if (self.run_folder is None) == (self.pretrained is None):
+            found = "neither" if self.run_folder is None else "both"
+            raise ConfigError(f"run, pretrained: expected one of them, found {found}")
+        return resolve(self.pretrained) if self.pretrained else Path(str(self.run_folder))
 
     @property
     def has_pictures(self) -> bool:

@@ -32,7 +32,7 @@ class Train:
     """Folder of this run: config.json, metrics.jsonl, checkpoints/."""
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     """All settings of the run; the preset's unless named here."""
-    preset: Literal["full", "reduced", "rgb", "tiny"] = "full"
+    preset: Literal["full", "reduced", "rgb", "tiny", "small"] = "full"
     """Settings to start from."""
     quirks: Quirk | None = None
     """Oddities of the published code, all on or all off; default: the preset's."""

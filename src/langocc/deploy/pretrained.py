@@ -7,6 +7,7 @@ from typing import Any
 
 from langocc.asking import Model, load
 from langocc.deploy.model_card import model_card
+from langocc.deploy.shipped import shipped, shipped_folder
 from langocc.errors import ConfigError, DataError
 from langocc.predictor import Predictor
 from langocc.provenance import software
@@ -19,7 +20,11 @@ PRIVATE = ("initial_weights", "reducer", "vocabulary")
 
 
 def save_pretrained(
-    model: Model | Predictor, folder: str | Path, scores: Mapping[str, Any] | None = None
+    model: Model | Predictor,
+    folder: str | Path,
+    scores: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Writes weights, configuration and a card that says where they come from.
 
@@ -28,6 +33,7 @@ def save_pretrained(
         folder: Where to. One that holds other files than these three is refused.
         scores: Numbers for the card, by name or by what and name, such as a run's scores.json;
             None: the card says that nothing was measured.
+        half: Kernels and matrices as float16: half the bytes, and numbers that differ a little.
 
     Raises:
         ConfigError: the folder holds something else.
@@ -41,7 +47,7 @@ def save_pretrained(
             raise ConfigError(f"{folder}: expected an empty folder, found {', '.join(others[:5])}")
     record = _record(predictor)
     card = model_card(record, scores or {})
-    write_pretrained(folder, predictor.model.state_dict(), record, card)
+    write_pretrained(folder, predictor.model.state_dict(), record, card, half=half)
 
 
 def from_pretrained(
@@ -52,7 +58,7 @@ def from_pretrained(
     text: str = TEXT_CLIP,
     vocabulary: str = "city",
 ) -> Model:
-    """A model from a folder, or from the Hugging Face hub by its name (`owner/model`).
+    """A model from a folder, of the package by name, or of the Hugging Face hub (`owner/model`).
 
     Arguments and errors as of `langocc.load`, which reads such folders, too.
 
@@ -64,16 +70,22 @@ def from_pretrained(
 
 
 def resolve(place: str | Path) -> Path:
-    """The folder of a model: as it is, or downloaded.
+    """The folder of a model: as it is, of the package, or downloaded.
 
     Raises:
-        DataError: neither a folder nor a model that the hub hands out.
+        DataError: neither a folder, nor a model that the package has or the hub hands out.
     """
     path = Path(place)
     if path.exists():
         return path
+    if (ours := shipped_folder(str(place))) is not None:
+        return ours
     if path.is_absolute() or len(path.parts) != 2 or ".." in path.parts:
-        raise DataError(f"{place}: no such folder, and no name of the form owner/model")
+        known = ", ".join(shipped()) or "none"
+        raise DataError(
+            f"{place}: no such folder, no model of the package (it has: {known}), and no name of "
+            "the form owner/model"
+        )
     from huggingface_hub import snapshot_download  # comes with transformers
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

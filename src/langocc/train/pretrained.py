@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -30,7 +31,12 @@ def is_pretrained(place: Path) -> bool:
 
 
 def write_pretrained(
-    folder: Path, weights: Mapping[str, Tensor], record: Mapping[str, Any], card: str
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    record: Mapping[str, Any],
+    card: str,
+    *,
+    half: bool = False,
 ) -> None:
     """Writes the three files, each whole or not at all; the weights last.
 
@@ -40,11 +46,15 @@ def write_pretrained(
         record: `config`, `facts`, `step`, `checkpoint`, `software`: what a checkpoint says of
             itself.
         card: Markdown.
+        half: Kernels and matrices as float16, where their range allows. Vectors (norms, biases)
+            are few bytes, and small numbers count in them: they stay as they are.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    if half:
+        tensors = {name: _halved(tensor) for name, tensor in tensors.items()}
     content = {"model_type": MODEL_TYPE, **record, "sha256": checksum(tensors)}
     for name, text in ((CONFIG, json.dumps(content, indent=2) + "\n"), (CARD, card)):
         with replacing(folder / name) as temporary:
@@ -63,7 +73,7 @@ def read_pretrained(folder: Path) -> Checkpoint:
     try:
         record = json.loads(config.read_text())
         with safe_open(weights, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise DataError(f"{error.filename or weights}: no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -75,7 +85,14 @@ def read_pretrained(folder: Path) -> Checkpoint:
     lacking = [name for name in ("config", "facts", "step", "sha256") if name not in record]
     if lacking:
         raise DataError(f"{config}: expected entries {', '.join(lacking)}, found none")
-    if checksum(tensors) != record["sha256"]:
+    if checksum(stored) != record["sha256"]:
         raise DataError(f"{weights}: damaged: its checksum differs from the one in {CONFIG}")
+    tensors = {n: t.float() if t.dtype == torch.float16 else t for n, t in stored.items()}
     # How often the average was updated is not handed on: nothing goes on from it.
     return Checkpoint(weights, {"updates": None} | record, tensors, tensors, {})
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    fits = tensor.dtype == torch.float32 and tensor.dim() > 1
+    half = tensor.half()
+    return half if fits and bool(half.isfinite().all()) else tensor
