@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published settings and a small one, as values."""
+"""The published settings and two smaller ones, as values."""
 
 from dataclasses import replace
 from typing import Literal
@@ -47,11 +47,24 @@ TINY_MODEL = ModelConfig(
 )
 """The same network made small: a training step on two processor cores takes half a second."""
 
+SMALL_MODEL = replace(
+    TINY_MODEL,
+    input_size=(192, 512),
+    history_frames=2,
+    grid=VoxelGrid(),
+    backbone=BackboneConfig(width=24, blocks=(2, 2, 2, 2)),
+    neck_channels=96,
+    depth=DepthConfig(step_m=0.5, context_channels=16, pyramid_channels=32),
+    encoder=EncoderConfig(channels=(16, 32, 64), blocks=(1, 1, 2), out_channels=16),
+)
+"""Cells as small as the labels', and motion: 3.8 million parameters, 7.7 MB in half precision."""
+
 MODELS = {
     "full": FULL_MODEL,
     "reduced": REDUCED_MODEL,
     "rgb": RGB_MODEL,
     "tiny": TINY_MODEL,
+    "small": SMALL_MODEL,
 }
 """Every network preset by name."""
 
@@ -102,5 +115,16 @@ TINY = with_quirks(
 )
 """Trains in minutes on two processor cores; sky rays supervise opacity (method.md section 10)."""
 
-PRESETS = {"full": FULL, "reduced": REDUCED, "rgb": RGB, "tiny": TINY}
+SMALL = replace(
+    TINY,
+    model=SMALL_MODEL,
+    sample=replace(TINY.sample, input_size=(512, 192), frames=3, rays=6144),
+    render=RenderConfig(proposals=50, samples=64),
+    schedule=replace(TINY.schedule, base_lr=1e-3, warmup_iterations=200),
+    batch_size=4,
+    steps=3000,
+)
+"""For one GPU; what it trains answers on two processor cores in seconds."""
+
+PRESETS = {"full": FULL, "reduced": REDUCED, "rgb": RGB, "tiny": TINY, "small": SMALL}
 """Every training preset by name."""

@@ -20,7 +20,14 @@ def build(config: ModelConfig) -> LangOcc:
 
 
 @pytest.mark.parametrize(
-    ("preset", "count"), [("full", 35_686_783), ("reduced", 35_653_631), ("rgb", 35_562_138)]
+    ("preset", "count"),
+    [
+        ("full", 35_686_783),
+        ("reduced", 35_653_631),
+        ("rgb", 35_562_138),
+        ("tiny", 1_410_683),
+        ("small", 3_798_375),
+    ],
 )
 def test_parameter_counts(preset: str, count: int) -> None:
     assert sum(p.numel() for p in LangOcc(MODELS[preset]).parameters()) == count

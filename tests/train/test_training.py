@@ -89,7 +89,7 @@ def test_a_settings_file_lies_over_the_preset(tmp_path):
     assert config == replace(CONFIG, steps=5, loss=replace(CONFIG.loss, opacity_weight=0.1))
 
 
-@pytest.mark.parametrize("name", ["full", "reduced", "rgb", "tiny"])
+@pytest.mark.parametrize("name", sorted(PRESETS))
 def test_presets_survive_json(name):
     preset = PRESETS[name]
     text = json.dumps(config_as_dict(preset))
