@@ -67,9 +67,7 @@ class OverlappedMean:
     gradients is settled in the first pass, too: they have one after every pass, of zeros if no
     process made one; the others have none.
 
-    Example:
-        >>> with OverlappedMean(model.named_parameters(), statistics, processes):  # doctest: +SKIP
-        ...     loss.backward()
+    Each step is `with averaged: loss.backward()`.
     """
 
     def __init__(
