@@ -119,7 +119,8 @@ def load(
     """A trained model, ready to be asked.
 
     Args:
-        checkpoint: Run folder (its newest checkpoint) or checkpoint file.
+        checkpoint: Run folder (its newest checkpoint), checkpoint file, folder of
+            `save_pretrained`, or the name of a model of the package.
         device: cpu, cuda, cuda:1, ...
         teacher: The CLIP that the model was taught with, a name or a folder.
         text: For a teacher in a checkpoint file: the CLIP that reads its texts.

@@ -10,12 +10,11 @@ from safetensors.torch import load_file, save_file
 import langocc
 from langocc import cli
 from langocc.asking import Model
-from langocc.deploy import shipped
 from langocc.deploy.pretrained import resolve
 from langocc.errors import ConfigError, DataError
 from langocc.predictor import Predictor
 from langocc.teachers.load import load_teacher
-from langocc.train.pretrained import read_pretrained, write_pretrained
+from langocc.train.pretrained import WEIGHTS, read_pretrained, write_pretrained
 from view.live_kit import untrained_run
 
 
@@ -174,22 +173,25 @@ def test_what_does_not_fit_a_half_stays_whole(tmp_path: Path) -> None:
     assert back["count"].dtype == torch.int64
 
 
-def test_a_model_of_the_package_answers_by_its_name(
-    run: Path, small_city: Path, tmp_path: Path, monkeypatch, capsys
-) -> None:
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "package")
-    monkeypatch.chdir(tmp_path)
-    langocc.save_pretrained(Predictor.load(run), tmp_path / "package" / "city-test", half=True)
-    assert isinstance(langocc.from_pretrained("city-test"), Model)
-    token = next(langocc.open_dataset(small_city).frames("val")).token
-    place = ["predict", "--root", str(small_city), "--token", token, "--pictures", "False"]
-    assert cli.run([*place, "--pretrained", "city-test"]) == 0
-    assert (tmp_path / "city-test-predictions" / "frames" / f"{token}.npz").is_file()
-    assert {p.name for p in (tmp_path / "package").rglob("*.npz")} == set()
-    for words, said in {
-        ("--pretrained", "city-tset"): "it has: city-test",
-        (): "expected one of them, found neither",
-        (str(run), "--pretrained", "city-test"): "expected one of them, found both",
-    }.items():
-        assert cli.run([*place, *words]) == 1
-        assert said in " ".join(capsys.readouterr().err.split())
+def test_tiny_values_and_range_statistics_stay_whole(tmp_path: Path) -> None:
+    weights = {
+        "faint": torch.full((3, 3), 1.234e-6),  # a half keeps two digits of it
+        "mixed": torch.tensor([[1.0, 1.234e-6]]),  # lost beside a one
+        "norm.running_var": torch.tensor([3e7, 1e-12]),
+        "not": torch.full((2, 2), float("nan")),
+    }
+    write_pretrained(tmp_path, weights, {"config": {}, "facts": {}, "step": 1}, "", half=True)
+    kept = {name: tensor.dtype for name, tensor in load_file(tmp_path / WEIGHTS).items()}
+    assert [name for name, dtype in kept.items() if dtype == torch.float16] == ["mixed"]
+    back = read_pretrained(tmp_path).model
+    assert torch.equal(back["faint"], weights["faint"])
+    assert torch.equal(back["norm.running_var"], weights["norm.running_var"])
+
+
+def test_the_card_says_licence_and_precision(run: Path, tmp_path: Path) -> None:
+    line = ["export", str(run), str(tmp_path / "model"), "--format", "folder", "--half"]
+    assert cli.run([*line, "--license", "apache-2.0"]) == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "license: apache-2.0" in card.splitlines()
+    assert "Licence: apache-2.0." in card
+    assert "| Stored as | float16, vectors float32 |" in card

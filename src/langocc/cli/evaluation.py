@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from langocc.cli.chosen import is_model, predictions_home
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
 
@@ -24,7 +25,8 @@ class Evaluation(ABC):
     """What every kind of evaluation takes."""
 
     predictions: Annotated[Path, tyro.conf.Positional]
-    """Folder of <token>.npz, or a run folder, which stands for its predictions/SPLIT."""
+    """Folder of <token>.npz, or a run folder, which stands for its predictions/SPLIT; so does a
+    folder of save_pretrained, and a model of the package for NAME-predictions/SPLIT here."""
     root: Path
     """Data root: ROOT/{nuscenes, gts, retrieval_benchmark}."""
     split: Literal["train", "val", "test"] = "val"
@@ -34,7 +36,7 @@ class Evaluation(ABC):
     work: Path | None = None
     """Folder of the key-frame index; default ROOT/langocc."""
     out: Path | None = None
-    """Folder for the report; default: the run, or the folder around the predictions."""
+    """Folder for the report; default: the run, or the folder around its predictions."""
     name: str = ""
     """What the numbers are called in tables; default: the name of the folder."""
     beside: tuple[Path, ...] = ()
@@ -90,9 +92,10 @@ class Evaluation(ABC):
     @property
     def report_folder(self) -> Path:
         """Where the report is written."""
-        return self.out or (
-            self.predictions if is_run(self.predictions) else self.predictions.resolve().parent
-        )
+        place = self.predictions
+        if self.out is not None or not is_model(place):
+            return self.out or place.resolve().parent
+        return place if place.exists() else predictions_home(place)
 
     def _report(self, place: Path, dataset: "NuScenes", processes: "Processes") -> "Report":
         from langocc.evaluate.origin import provenance_of
@@ -100,7 +103,7 @@ class Evaluation(ABC):
 
         is_first = place == self.predictions
         name = (self.name if is_first else "") or place.resolve().name
-        folder = place / "predictions" / self.split if is_run(place) else place
+        folder = predictions_home(place) / self.split if is_model(place) else place
         provenance = provenance_of(folder, name, f"{self.root.resolve().name} {dataset.version}")
         return self.measure(Report(provenance, self.split), dataset, place, processes)
 
@@ -119,9 +122,10 @@ class Evaluation(ABC):
     def _predict(self) -> None:
         from langocc.cli.predict import Predict
 
-        if not is_run(self.predictions):
+        if not is_model(self.predictions):
             raise ConfigError(
-                f"save: expected a run folder to predict with, got {self.predictions}"
+                "save: expected a run folder or a model of the package to predict with, got "
+                f"{self.predictions}"
             )
         Predict(
             self.root,
@@ -137,20 +141,15 @@ class Evaluation(ABC):
         ).run()
 
 
-def is_run(place: Path) -> bool:
-    """Whether a folder is that of a training run."""
-    return (place / "checkpoints").is_dir()
-
-
 def predictions_folder(place: Path, split: str) -> Path:
     """The predictions a user named: a folder of them, or a run's for a split.
 
     Raises:
         ConfigError: a run without predictions of this split.
     """
-    if not is_run(place):
+    if not is_model(place):
         return place
-    folder = place / "predictions" / split
+    folder = predictions_home(place) / split
     if not folder.is_dir():
         raise ConfigError(
             f"{place}: the run has no predictions of {split} yet, expected them in {folder}; "

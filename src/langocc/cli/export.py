@@ -33,12 +33,13 @@ class Export:
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Run folder (its newest checkpoint is taken), checkpoint file or folder of save_pretrained."""
+    """Run folder (its newest checkpoint is taken), checkpoint file, folder of save_pretrained, or
+    model of the package."""
     out: Annotated[Path, tyro.conf.Positional]
     """File to write."""
     root: Path | None = None
     """Data root: its first frames give the rig, and are what the comparison is made on. Needed for
-    onnx and pt2."""
+    onnx and pt2; with folder, what was written is read back and compared."""
     format: Literal["onnx", "pt2", "folder"] = "onnx"
     """onnx: operators of ONNX alone, opset 20. pt2: torch.export. folder: as save_pretrained, for
     from_pretrained: weights, JSON, model card."""
@@ -46,6 +47,8 @@ class Export:
     """For folder: JSON of numbers for the card; default: scores.json of the run folder."""
     half: bool = False
     """For folder: kernels and matrices as float16, half the bytes."""
+    license: str = "other"
+    """For folder: licence in the card's header, as the hub names it, such as apache-2.0."""
     answers: Literal["classes", "features"] = "classes"
     """classes: the vocabulary is folded into the last layer. features: what texts are compared
     with."""
@@ -72,6 +75,10 @@ class Export:
         """Exports, compares and prints."""
         from rich.console import Console
 
+        if self.threshold is not None and not 0 < self.threshold < float("inf"):
+            raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
+        if self.half and self.format != "folder":
+            raise ConfigError(f"half: comes with --format folder, not with {self.format}")
         console = Console(highlight=False, soft_wrap=True)
         if self.format == "folder":
             self._hand_on(console)
@@ -91,9 +98,31 @@ class Export:
                 numbers = json.loads(scores.read_text())
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise DataError(f"{scores}: not JSON: {error}") from None
-        save_pretrained(Predictor.load(self.checkpoint), self.out, numbers, half=self.half)
+        predictor = Predictor.load(self.checkpoint)
+        save_pretrained(predictor, self.out, numbers, half=self.half, license=self.license)
         said = f"numbers from {scores}" if scores else "no numbers: name a file with --scores"
-        console.print(f"wrote {self.out}; the card has {said}", markup=False)
+        size_mb = sum(path.stat().st_size for path in self.out.glob("*.*")) / 1e6
+        console.print(f"wrote {self.out} ({size_mb:.1f} MB); the card has {said}", markup=False)
+        if self.root is not None:
+            self._compare_folder(console, predictor)
+
+    def _compare_folder(self, console: "Console", predictor: "Predictor") -> None:
+        from langocc.deploy.comparison import models_apart
+        from langocc.predictor import Predictor
+        from langocc.scenes.opening import open_dataset
+
+        assert self.root is not None
+        dataset = open_dataset(self.root, version=self.version, work=self.work)
+        back, classes = Predictor.load(self.out), self._classes(predictor)
+        level = predictor.threshold if self.threshold is None else self.threshold
+        rows = [
+            (
+                f"frame {index}: folder, run",
+                models_apart(back, predictor, dataset, frame, classes, level),
+            )
+            for index, frame in enumerate(self._frames(dataset, 0))
+        ]
+        console.print(_table(rows, self.answers))
 
     def _export(self, console: "Console") -> None:
         from langocc.deploy.export import need
@@ -101,8 +130,6 @@ class Export:
         from langocc.predictor import Predictor
         from langocc.scenes.opening import open_dataset
 
-        if self.threshold is not None and not 0 < self.threshold < float("inf"):
-            raise ConfigError(f"threshold: expected a density > 0 1/m, got {self.threshold}")
         if self.format == "onnx":
             need("onnx", "onnxscript", "onnxruntime")
         if self.root is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from langocc.cli.chosen import chosen_model, predictions_home
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
@@ -35,7 +36,7 @@ class Predict:
     run_folder: Annotated[
         Path | None, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="[RUN]")
     ] = None
-    """Run folder (its newest checkpoint is taken) or checkpoint file."""
+    """Run folder (its newest checkpoint is taken), checkpoint file, or model of the package."""
     pretrained: str | None = None
     """Instead of a run: a model of the package, of the Hugging Face hub (owner/model), or a folder
     of save_pretrained."""
@@ -64,8 +65,8 @@ class Predict:
     ply: bool = False
     """Also write TOKEN/classes.ply and a PLY of each query's heat: meshes for 3D programs."""
     out: Path | None = None
-    """Folder to write; default RUN/predictions/SPLIT, or RUN/predictions/frames for --token; with
-    --pretrained NAME: NAME-predictions/... here."""
+    """Folder to write; default RUN/predictions/SPLIT, or RUN/predictions/frames for --token; of
+    --pretrained NAME and models of the package: NAME-predictions/... here."""
     work: Path | None = None
     """Folder of the key-frame index; default ROOT/langocc."""
     version: str | None = None
@@ -87,7 +88,9 @@ class Predict:
         console = Console(highlight=False, soft_wrap=True)
         dataset = open_dataset(self.root, version=self.version, work=self.work)
         frames = self._frames(dataset)
-        predictor = Predictor.load(self._model(), choose_device(self.device))
+        predictor = Predictor.load(
+            chosen_model(self.run_folder, self.pretrained), choose_device(self.device)
+        )
         is_rgb = predictor.config.model.variant == "rgb"
         speaker = None if is_rgb else speaker_of(predictor, self.teacher, self.text)
         if speaker is None:
@@ -112,24 +115,10 @@ class Predict:
         """Where predictions are written."""
         if self.out is not None:
             return self.out
-        place = self.run_folder
-        if place is None:  # what belongs to the package or the hub's cache is not written into
-            return Path(f"{Path(self.pretrained or '').name}-predictions") / self._part
-        if place.is_file():
-            place = place.parent.parent if place.parent.name == "checkpoints" else place.parent
-        return place / "predictions" / self._part
-
-    @property
-    def _part(self) -> str:
-        return "frames" if self.token else self.split or "val"
-
-    def _model(self) -> Path:
-        from langocc.deploy.pretrained import resolve
-
-        if (self.run_folder is None) == (self.pretrained is None):
-            found = "neither" if self.run_folder is None else "both"
-            raise ConfigError(f"run, pretrained: expected one of them, found {found}")
-        return resolve(self.pretrained) if self.pretrained else Path(str(self.run_folder))
+        part = "frames" if self.token else self.split or "val"
+        if self.run_folder is None:  # what belongs to the hub's cache is not written into
+            return Path(f"{Path(self.pretrained or '').name}-predictions") / part
+        return predictions_home(self.run_folder) / part
 
     @property
     def has_pictures(self) -> bool:

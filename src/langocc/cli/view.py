@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from langocc.cli.chosen import chosen_model
 from langocc.cli.train import choose_device
 from langocc.errors import ConfigError, DataError
 from langocc.teachers.names import TEXT_CLIP
@@ -22,10 +23,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class View:
     """Opens a live page: frames over time, and a box to type queries into. Ctrl-C ends it."""
 
-    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
-    """Run folder (its newest checkpoint is taken) or checkpoint file."""
     root: Path
     """Data root: ROOT/{nuscenes, gts, retrieval_benchmark}, or a bare nuScenes folder."""
+    run_folder: Annotated[
+        Path | None, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="[RUN]")
+    ] = None
+    """Run folder (its newest checkpoint is taken), checkpoint file, or model of the package."""
+    pretrained: str | None = None
+    """Instead of a run: a model of the package, of the Hugging Face hub (owner/model), or a folder
+    of save_pretrained."""
     split: Literal["train", "val", "test"] = "val"
     """Scenes to show."""
     token: tuple[str, ...] = ()
@@ -91,7 +97,8 @@ class View:
             frames = frames_of(dataset, self.split)
         if not frames:
             raise DataError(f"{self.root}: no frames in split {self.split!r}; name another --split")
-        predictor = Predictor.load(self.run_folder, choose_device(self.device))
+        place = chosen_model(self.run_folder, self.pretrained)
+        predictor = Predictor.load(place, choose_device(self.device))
         speaker = speaker_of(predictor, self.teacher, self.text)
         classes = speaker.classes(load_vocabulary(self.vocabulary))
         return Source(predictor, speaker, classes, dataset, frames[: self.frames])

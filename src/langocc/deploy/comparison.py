@@ -16,6 +16,7 @@ from langocc.features.sample import camera_rig
 from langocc.field import FREE, VoxelField
 from langocc.predictor import ClassQueries, Predictor
 from langocc.render.rows import unit_rows
+from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID
 
@@ -51,6 +52,21 @@ def difference(one: Tensors, other: Tensors) -> Difference:
 
 
 @torch.no_grad()
+def models_apart(
+    one: Predictor,
+    other: Predictor,
+    dataset: Dataset,
+    frame: Frame,
+    classes: ClassQueries | None,
+    threshold: float,
+) -> Difference:
+    """Two sets of weights of one network on a frame: density, and classes or features."""
+    fields = [predictor.field(dataset, frame.token) for predictor in (one, other)]
+    answers = [{"density": field.density[0]} | _said(field, threshold, classes) for field in fields]
+    return difference(*answers)
+
+
+@torch.no_grad()
 def whole_pass(
     predictor: Predictor, step: StreamStep, shown: Sequence[Frame], classes: ClassQueries | None
 ) -> Tensors:
@@ -61,16 +77,17 @@ def whole_pass(
     augmentations = augmentations_of(shown[0], sample.input_size)
     rig = camera_rig(shown[0], shown, augmentations, np.eye(3))
     field = predictor.model(images, rig)
-    return {"density": field.density[0]} | _said(field, step, classes)
+    return {"density": field.density[0]} | _said(field, step.threshold, classes)
 
 
-def _said(field: VoxelField, step: StreamStep, classes: ClassQueries | None) -> dict[str, Tensor]:
+def _said(field: VoxelField, threshold: float, classes: ClassQueries | None) -> dict[str, Tensor]:
     if classes is None:
         rows = field.features.flatten(0, 3)
-        hidden, inverse = unit_rows(rows, step.model.head)
+        assert field.head is not None
+        hidden, inverse = unit_rows(rows, field.head)
         features = torch.cat([hidden, inverse[:, None]], dim=1)
         return {"features": features.view(*field.density.shape[1:], -1)}
-    best = field.classes(classes.vectors, step.threshold)[0]
+    best = field.classes(classes.vectors, threshold)[0]
     ids = torch.tensor([*classes.class_ids, FREE_ID], dtype=torch.uint8)
     return {"semantics": ids[torch.where(best == FREE, len(ids) - 1, best)]}
 

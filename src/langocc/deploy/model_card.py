@@ -7,10 +7,12 @@ from typing import Any
 
 HEADER = """---
 library_name: langocc
-license: other
+license: {license}
 tags: [occupancy, open-vocabulary, autonomous-driving, clip]
 ---
 """
+
+LICENCE = "The licence of the weights follows from the data and the teacher."
 
 USE = """## Use
 
@@ -36,6 +38,7 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     network = config["model"]
     height, width = network["input_size"]
     rays = facts.get("rays")
+    licence = record.get("license", "other")
     source = rays.get("source") if isinstance(rays, Mapping) else rays
     lines = {
         "Preset": facts.get("preset"),
@@ -50,16 +53,18 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         "Steps": record["step"],
         "Quirks": ", ".join(n for n, on in network["quirks"].items() if on) or "none",
         "Checkpoint": f"{origin.get('file')}, SHA-256 {origin.get('sha256') or 'unknown'}",
+        "Stored as": "float16, vectors float32" if record.get("half") else "float32",
         "Written by": ", ".join(f"{k} {v}" for k, v in record["software"].items() if v),
     }
     table = "".join(f"| {name} | {value or 'unknown'} |\n" for name, value in lines.items())
     return (
-        f"{HEADER}\n# LangOcc, {facts.get('preset') or network['variant']}\n\n"
+        f"{HEADER.format(license=licence)}\n"
+        f"# LangOcc, {facts.get('preset') or network['variant']}\n\n"
         "Open-vocabulary occupancy from camera images: density and features, comparable with text, "
         f"in voxels around a vehicle.\n\n| | |\n|---|---|\n{table}\n"
         f"## Numbers\n\n{_numbers(scores)}\n{USE}\n"
         "Answers to text need the text encoder of the teacher named above. Weights are averaged "
-        "over training. The licence of the weights follows from the data and the teacher.\n"
+        f"over training. {LICENCE if licence == 'other' else f'Licence: {licence}.'}\n"
     )
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from langocc.asking import Model, load
 from langocc.deploy.model_card import model_card
-from langocc.deploy.shipped import shipped, shipped_folder
 from langocc.errors import ConfigError, DataError
 from langocc.predictor import Predictor
 from langocc.provenance import software
 from langocc.teachers.names import TEXT_CLIP
 from langocc.train.config import config_as_dict
 from langocc.train.pretrained import CARD, CONFIG, WEIGHTS, write_pretrained
+from langocc.train.shipped import shipped, shipped_folder
 
 PRIVATE = ("initial_weights", "reducer", "vocabulary")
 """Files of a run's configuration; only their names are handed on."""
@@ -25,6 +25,7 @@ def save_pretrained(
     scores: Mapping[str, Any] | None = None,
     *,
     half: bool = False,
+    license: str = "other",
 ) -> None:
     """Writes weights, configuration and a card that says where they come from.
 
@@ -34,6 +35,7 @@ def save_pretrained(
         scores: Numbers for the card, by name or by what and name, such as a run's scores.json;
             None: the card says that nothing was measured.
         half: Kernels and matrices as float16: half the bytes, and numbers that differ a little.
+        license: For the card's header, as the hub names licences: apache-2.0, cc-by-nc-sa-4.0, ...
 
     Raises:
         ConfigError: the folder holds something else.
@@ -45,7 +47,7 @@ def save_pretrained(
         others = sorted({p.name for p in folder.iterdir()} - {CARD, CONFIG, WEIGHTS, ".git"})
         if others:
             raise ConfigError(f"{folder}: expected an empty folder, found {', '.join(others[:5])}")
-    record = _record(predictor)
+    record = _record(predictor) | {"half": half, "license": license}
     card = model_card(record, scores or {})
     write_pretrained(folder, predictor.model.state_dict(), record, card, half=half)
 
@@ -60,6 +62,7 @@ def from_pretrained(
 ) -> Model:
     """A model from a folder, of the package by name, or of the Hugging Face hub (`owner/model`).
 
+    What lies here under the name comes first, then the package's, then the hub's.
     Arguments and errors as of `langocc.load`, which reads such folders, too.
 
     Raises:

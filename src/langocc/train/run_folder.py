@@ -11,6 +11,7 @@ from langocc.errors import DataError
 from langocc.files import replacing
 from langocc.train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from langocc.train.pretrained import is_pretrained, read_pretrained
+from langocc.train.shipped import shipped, shipped_folder
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,17 @@ class RunFolder:
 def find_checkpoint(place: Path) -> Checkpoint:
     """The checkpoint a user named.
 
-    A file, the newest whole one of a run folder, or that of a folder that hands on a model.
+    A file, the newest whole one of a run folder, that of a folder that hands on a model, or, where
+    nothing lies here under that name, a model of the package.
 
     Raises:
         DataError: there is none, or the file is damaged.
     """
     if not place.exists():
-        raise DataError(f"{place}: no such run or checkpoint")
+        if (ours := shipped_folder(str(place))) is not None:
+            return read_pretrained(ours)
+        known = ", ".join(shipped()) or "none"
+        raise DataError(f"{place}: no such run or checkpoint; models of the package: {known}")
     if place.is_file():
         return load_checkpoint(place)
     if is_pretrained(place):

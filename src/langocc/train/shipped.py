@@ -17,3 +17,8 @@ def shipped() -> list[str]:
 def shipped_folder(name: str) -> Path | None:
     """Where a model lies; None if the package has none of that name."""
     return FOLDER / name if name in shipped() else None
+
+
+def is_shipped(place: Path) -> bool:
+    """Whether a place names a model of the package; what lies here under that name comes first."""
+    return not place.exists() and str(place) in shipped()
