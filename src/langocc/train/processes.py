@@ -5,6 +5,7 @@ How gradients are averaged is in `overlap`.
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,3 +127,6 @@ def joined() -> Iterator[Processes]:
     dist.init_process_group(backend, timeout=TIMEOUT)
     yield Processes(dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()  # not after an error: the others may never come to it
+    # gloo's threads outlive the group. One that lets go of the last tensors only when Python already
+    # ends would abort the process (pytorch/pytorch#179291): give them the time to do it before.
+    time.sleep(0.2)
