@@ -127,6 +127,6 @@ def joined() -> Iterator[Processes]:
     dist.init_process_group(backend, timeout=TIMEOUT)
     yield Processes(dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()  # not after an error: the others may never come to it
-    # gloo's threads outlive the group. One that lets go of its last tensors while Python ends aborts
-    # the process (pytorch/pytorch#179291): give it the time to do so before.
+    # gloo's threads outlive the group. One that lets go of its last tensors while Python ends
+    # aborts the process (pytorch/pytorch#179291): give it the time to do so before.
     time.sleep(0.2)
