@@ -77,14 +77,14 @@ def test_training_from_a_manifest_without_lidar(own: Path, tmp_path: Path) -> No
 
     verb("prepare", own, "--rays", "grid")
     verb("extract", own, "--codec", "pca-int8", "--components", 16)
-    quick = ["--preset", "tiny", "--sample.rays", 512, "--batch-size", 1, "--steps", 30]
+    quick = ["--preset", "tiny", "--sample.rays", 512, "--batch-size", 1, "--steps", 18]
     quick += ["--log-steps", 1, "--schedule.base-lr", 2e-4]
     verb("train", own, "--run", tmp_path / "run", *quick)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     losses = [line["total"] for line in lines if "total" in line]
-    assert len(losses) == 30
+    assert len(losses) == 18  # three epochs: the first and the last see the same six frames
     assert np.isfinite(losses).all()
-    assert np.mean(losses[-8:]) < np.mean(losses[:8])
+    assert np.mean(losses[-6:]) < np.mean(losses[:6])
 
     token = open_dataset(own).scenes[open_dataset(own).splits["val"][0]][-1].token
     line = ["--root", own, "--token", token, "--query", "a tree", "--threshold", 0.02, "--html"]
