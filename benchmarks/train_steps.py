@@ -109,7 +109,6 @@ def main() -> None:
     parser.add_argument("--per-process", type=int, default=4, help="samples of a step in each")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--precision", choices=["auto", "fp32", "tf32", "bf16"], default="auto")
-    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--workers", type=int, default=6, help="loader processes beside each")
     parser.add_argument("--batch-norm", choices=["local", "synchronised"], default="local")
@@ -129,7 +128,6 @@ def main() -> None:
             config,
             batch_size=options.per_process * processes.count,
             batch_norm=options.batch_norm,
-            compile=options.compile,
             workers=options.workers,
             steps=options.steps + options.warm_up,
         )
@@ -152,7 +150,7 @@ def main() -> None:
         if processes.is_first:
             print(
                 f"{options.preset}, {processes.count} processes of {options.per_process}, batch "
-                f"norm {options.batch_norm}, {options.precision}{', compiled' * options.compile}: "
+                f"norm {options.batch_norm}, {options.precision}: "
                 f"{step_s * 1e3:.1f} ms a step (median of {len(seen)}), "
                 f"{config.batch_size / step_s:.2f} samples/s, data {waited:.0%}, "
                 f"{seen[-1].memory_bytes / GIB:.1f} GiB"

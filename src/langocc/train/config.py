@@ -54,8 +54,6 @@ class TrainConfig:
     precision: Precision = "auto"
     """Of convolutions and matrix products: fp32, tf32 (published), bf16, or auto: bf16 on a GPU,
     fp32 on a processor. Weights, sums and losses stay in float32."""
-    compile: bool = False
-    """Send the network's stages through torch's compiler; the first steps take a minute longer."""
     seed: int = 0
     """Fixes initial weights, sample order, augmentation, choice of rays, dropout."""
     workers: int = 0

@@ -20,7 +20,6 @@ from langocc.render.objective import DepthGuess, Objective, SurfaceAnswers, obje
 from langocc.render.rendered import RenderedRays
 from langocc.render.sampling import draw_uniforms
 from langocc.train.across import spread_over
-from langocc.train.compiled import compile_stages
 from langocc.train.config import TrainConfig
 from langocc.train.faults import check_finite
 from langocc.train.movable import movable_prompts, weighed
@@ -67,8 +66,6 @@ class TrainStep:
         self.device = device
         self.precision: Precision = chosen_precision(config.precision, device)
         set_up_arithmetic(self.precision)
-        if config.compile:
-            compile_stages(model)
         self._movable = movable_prompts(config, facts, device)
         self._lift_input: LiftInput | None = None
         if config.loss.depth_weight:
