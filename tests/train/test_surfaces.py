@@ -78,6 +78,74 @@ def test_rendered_rays_end_where_the_field_stops_them():
     assert thick.density[0, 0].item() > 1.0
 
 
+STREET = VoxelGrid((-16.0, -4.0, -1.0), (16.0, 4.0, 2.2), 0.8)
+"""The road at z = 0 lies in layer 1 (-0.2 to 0.6 m); layers 0 and 2 are beside it."""
+
+
+def over_the_road(**values: torch.Tensor) -> tuple[VoxelField, RayBatch]:
+    """Thin matter everywhere, and two rays from 1.5 m that meet the road 11 and 14 m ahead.
+
+    The second ray passes the column of the first end at 0.3 m, in the same layer.
+    """
+    density = torch.ones(1, *STREET.shape, requires_grad=True)
+    field = VoxelField(STREET, density, torch.zeros(1, *STREET.shape, 6), values_on_faces=False)
+    origins = torch.tensor([0.0, 0.4, 1.5]).expand(1, 2, 3)
+    ends = torch.tensor([[[11.0, 0.4, 0.0], [14.0, 0.4, 0.0]]])
+    far = (ends - origins).norm(dim=-1)
+    rays = RayBatch(origins, (ends - origins) / far[..., None], range_m=far, **values)
+    return field, rays
+
+
+def test_what_a_ray_grazes_just_before_it_ends_stays_where_it_is():
+    """The layer with the road is not asked to be free where other rays end in it; the air is."""
+    field, rays = over_the_road(weights=torch.ones(1, 2))
+    asked(field, rays, points=64).free_density.sum().backward()
+    push = field.density.grad[0]
+    hit, later = int((11.0 + 16) / 0.8), int((14.0 + 16) / 0.8)
+    assert push[hit, 5, 1].item() == push[later, 5, 1].item() == 0
+    assert push[hit, 5, 2].item() > 0  # the air above the road the second ray went through
+    assert push[hit - 1, 5, 1].item() > 0  # no ray ends here: free for all that is known
+
+
+def test_the_end_of_a_ray_without_weight_keeps_nothing_occupied():
+    """Such as of a car of another time, which has driven on."""
+    field, rays = over_the_road(weights=torch.tensor([[0.0, 1.0]]))
+    asked(field, rays, points=64).free_density.sum().backward()
+    assert field.density.grad[0, int((11.0 + 16) / 0.8), 5, 1].item() > 0
+
+
+@pytest.mark.parametrize("end", ["voxel", "point"])
+def test_the_end_asks_the_voxel_that_holds_it_or_the_point(end):
+    field, rays = over_the_road()
+    asked(field, rays, replace(ASKS, surface_end=end)).density[0, 0].backward()
+    push = field.density.grad[0]
+    column = push[int((11.0 + 16) / 0.8), 5]
+    if end == "voxel":
+        assert int((push != 0).sum()) == 1
+        assert column.tolist() == [0.0, 1.0, 0.0, 0.0]
+    else:
+        assert float(push.sum()) == pytest.approx(1.0, rel=1e-5)
+        assert column[0].item() > 0.1  # below the road, where nothing was seen
+
+
+def test_scenes_of_a_batch_do_not_hide_each_others_surfaces():
+    field, rays = over_the_road()
+    twice = RayBatch(
+        rays.origins.expand(2, 2, 3),
+        rays.directions.expand(2, 2, 3),
+        range_m=torch.stack([rays.range_m[0], rays.range_m[0] * torch.tensor([0.0, 1.0])]),
+    )
+    density = torch.ones(2, *STREET.shape, requires_grad=True)
+    field = replace(field, density=density, features=field.features.expand(2, -1, -1, -1, -1))
+    with torch.no_grad():
+        rendered = field.render(twice, RENDER)
+    answers = surface_answers(field, twice, rendered, torch.full((2, 2, 64), 0.5), ASKS)
+    answers.free_density[:, 1].sum().backward()
+    hit = int((11.0 + 16) / 0.8)
+    assert density.grad[0, hit, 5, 1].item() == 0
+    assert density.grad[1, hit, 5, 1].item() > 0
+
+
 def test_costs_by_hand():
     """A cell of half a metre and density 2/m stops 1 - exp(-1) and lets pass exp(-1)."""
     two = torch.full((1, 1), 2.0)

@@ -63,6 +63,10 @@ class LossConfig:
     whatever the rendering of the ray."""
     surface_range: Literal["measured", "rendered"] = "measured"
     """Where a ray ends: as the LiDAR measured, or where the field itself stops it."""
+    surface_end: Literal["voxel", "point"] = "voxel"
+    """What is occupied where a ray ends: the nearest voxel, which is what evaluation looks at, or
+    the trilinear density at the point, which up to eight voxels share. Rendered ends lie where
+    density fades in, before the voxel that stops them: there it is always the point."""
     free_points: int = 4
     """Points between a camera and the end of its ray that are asked whether they are free."""
     depth_weight: float = 0.0
@@ -136,7 +140,7 @@ class SurfaceAnswers:
     Attributes:
         density: At the ends, 1/m.
         is_end: Rays whose end is known and inside the grid.
-        free_density: At points before the end, 1/m.
+        free_density: At points before the end, 1/m, without the voxels that other rays end in.
         is_free: Rays known to pass there: those with an end, and sky.
         features: Unit features at the ends; None: not asked for.
         pitch_m: Size of the cell that a surface should fill, metres.

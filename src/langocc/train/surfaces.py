@@ -3,20 +3,26 @@
 
 Rendering tells a voxel what to be only through all that lies before it on a ray; a direct question
 reaches it whatever stands in between. The idea is QueryOcc's (2026).
+
+A voxel that any ray of the scene ends in is not free for the others, as in LiDAR labels: rays that
+graze a road pass the very voxels that neighbouring rays end in.
 """
 
+import math
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from langocc.field import VoxelField
 from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
-from langocc.render.lookup import lookup
+from langocc.render.lookup import lookup, voxel_coordinates
 from langocc.render.objective import LossConfig, SurfaceAnswers
 from langocc.render.rendered import RenderedRays
 from langocc.render.sparse import visited_features
 from langocc.render.visits import point_visits
+from langocc.render.volume import Volume
 
 MARGIN_CELLS = 1.5
 """Nothing is asked so near before the end: the surface's own cell may reach there."""
@@ -32,6 +38,9 @@ def surface_answers(
     config: LossConfig,
 ) -> SurfaceAnswers:
     """What the field says at the ends of rays and at random points before them.
+
+    A point before an end reads eight voxels; those of them that rays end in count as empty there,
+    the others as they are: the air just above a road still clears the layer over it.
 
     Args:
         field: The field.
@@ -52,7 +61,10 @@ def surface_answers(
     parts = torch.arange(uniforms.shape[-1], device=uniforms.device)
     passed_m = until_m.clamp(min=0)[..., None] * (parts + uniforms) / uniforms.shape[-1]
     points = rays.origins[:, :, None] + passed_m[..., None] * rays.directions[:, :, None]
-    volume, density = field.volume, field.density[..., None]
+    volume = field.volume
+    voxels = _nearest_voxels(ends, volume)
+    counts = is_end if rays.weights is None else is_end & (rays.weights > 0)  # not what moved away
+    elsewhere = field.density.masked_fill(_hit_voxels(voxels, counts, volume.cells), 0.0)
     features = None
     if config.surface_feature_weight:
         if field.head is None:
@@ -60,9 +72,9 @@ def surface_answers(
         visits = point_visits(ends, volume.box, volume.cells)
         features = visited_features(volume, field.head, visits).unflatten(0, range_m.shape)
     return SurfaceAnswers(
-        density=lookup(density, ends, volume.box)[..., 0],
+        density=_end_density(volume, ends, voxels, config),
         is_end=is_end,
-        free_density=lookup(density, points, volume.box)[..., 0],
+        free_density=lookup(elsewhere[..., None], points, volume.box)[..., 0],
         is_free=is_sky | (is_end & (until_m > 0)),
         features=features,
         pitch_m=pitch_m,
@@ -84,3 +96,37 @@ def _is_inside(
 ) -> Bool[Tensor, "batch ray"]:
     lower, upper = points_m.new_tensor(grid.lower_m), points_m.new_tensor(grid.upper_m)
     return ((points_m >= lower) & (points_m < upper)).all(-1)
+
+
+def _nearest_voxels(
+    points_m: Float[Tensor, "batch ray 3"], volume: Volume
+) -> Int[Tensor, "batch ray"]:
+    """Flat index of the voxel whose value is nearest to each point; of outer points, any."""
+    last = [count - 1 for count in volume.cells]
+    coordinates = voxel_coordinates(points_m, volume.box, volume.cells).round()
+    x, y, z = (
+        axis.clamp(0, end).long() for axis, end in zip(coordinates.unbind(-1), last, strict=True)
+    )
+    return (x * volume.cells[1] + y) * volume.cells[2] + z
+
+
+def _hit_voxels(
+    voxels: Int[Tensor, "batch ray"], is_end: Bool[Tensor, "batch ray"], cells: tuple[int, int, int]
+) -> Bool[Tensor, "batch x y z"]:
+    """Voxels that a ray of their scene ends in."""
+    count = math.prod(cells)
+    # Rays without an end write to one voxel too many: choosing them would make the host wait.
+    is_hit = torch.zeros(len(voxels), count + 1, dtype=torch.bool, device=voxels.device)
+    is_hit.scatter_(1, voxels.where(is_end, count), True)
+    return is_hit[:, :count].unflatten(1, cells)
+
+
+def _end_density(
+    volume: Volume,
+    ends_m: Float[Tensor, "batch ray 3"],
+    voxels: Int[Tensor, "batch ray"],
+    config: LossConfig,
+) -> Float[Tensor, "batch ray"]:
+    if config.surface_end == "voxel" and config.surface_range == "measured":
+        return volume.density.flatten(1).gather(1, voxels)
+    return lookup(volume.density[..., None], ends_m, volume.box)[..., 0]
