@@ -31,7 +31,7 @@ demo: install
 	$(BIN)/langocc demo $(DEMO)
 
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks recipes examples

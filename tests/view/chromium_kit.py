@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
 from PIL import Image
-from websockets.sync.client import connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -88,7 +88,8 @@ def open_tab(chromium: str, url: str, profile: Path, size=(1500, 900)) -> Iterat
                 if pages := [p for p in pages if p["type"] == "page"]:
                     break
                 time.sleep(0.1)
-            with connect(pages[0]["webSocketDebuggerUrl"], max_size=None) as socket:
+            client = pytest.importorskip("websockets.sync.client", reason="websockets is missing")
+            with client.connect(pages[0]["webSocketDebuggerUrl"], max_size=None) as socket:
                 yield Tab(socket)
         finally:
             browser.terminate()

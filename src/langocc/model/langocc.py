@@ -22,7 +22,7 @@ from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
 from langocc.model.projection import camera_numbers, frustum, lifted_points_m, stereo_grid
-from langocc.render.pointwise import CHUNK_ROWS, OTHER_CHUNK_ROWS, apply_frugally
+from langocc.render.pointwise import apply_frugally, chunk_rows
 from langocc.teachers.reducer import Reducer
 
 STEREO_GRIDS = {"readable": stereo_grid, "fused": fused_stereo_grid}
@@ -165,7 +165,7 @@ class LangOcc(nn.Module):
             )
             features = rows.view(features.shape)
         else:
-            parts = rows.split(CHUNK_ROWS.get(rows.device.type, OTHER_CHUNK_ROWS))
+            parts = rows.split(chunk_rows(len(rows), rows.device.type))
             logits = torch.cat([self.density_head(part) for part in parts])
         density = self.config.head.density_scale * logits.float().sigmoid()
         density = density.view(features.shape[:4])

@@ -19,9 +19,15 @@ from langocc.render.moved_rows import put, taken
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 Pointwise = Callable[[Tensor], tuple[Tensor, ...]]
 
-CHUNK_ROWS = {"cpu": 8192, "cuda": 1 << 19}
-"""Rows worked on at a time: on a processor what fits its cache, on a GPU what keeps it busy."""
+CHUNK_ROWS = {"cpu": 8192, "cuda": 3 << 17}
+"""Rows worked on at a time, at most: what fits a processor's cache, what keeps a GPU busy."""
 OTHER_CHUNK_ROWS = 65536
+
+
+def chunk_rows(count: int, device: str) -> int:
+    """Rows of a chunk when `count` rows are split evenly into as few as may be."""
+    chunks = -(-count // CHUNK_ROWS.get(device, OTHER_CHUNK_ROWS))
+    return -(-count // max(chunks, 1)) or 1
 
 
 class _Frugal(torch.autograd.Function):
@@ -37,7 +43,6 @@ class _Frugal(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         device = features.device.type
         ctx.function, ctx.device, ctx.skips_zeros = function, device, skips_zeros
-        chunk_rows = CHUNK_ROWS.get(device, OTHER_CHUNK_ROWS)
         # A cast made here carries no gradient, so it must not serve others from autocast's cache.
         ctx.autocast = {
             "dtype": torch.get_autocast_dtype(device),
@@ -45,7 +50,8 @@ class _Frugal(torch.autograd.Function):
             "cache_enabled": False,
         }
         ctx.save_for_backward(features, index, *parameters)
-        parts = features.split(chunk_rows) if index is None else index.split(chunk_rows)
+        parts = features if index is None else index
+        parts = parts.split(chunk_rows(len(parts), device))
         with torch.autocast(device, **ctx.autocast):
             chunks = [function(p if index is None else taken(features, p)) for p in parts]
         outputs = chunks[0]
@@ -58,14 +64,13 @@ class _Frugal(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         features, index, *parameters = ctx.saved_tensors
-        chunk_rows = CHUNK_ROWS.get(ctx.device, OTHER_CHUNK_ROWS)
         if ctx.passes_on:
             passed, gradients = gradients[-1], gradients[:-1]
             to_features = passed.clone(memory_format=torch.contiguous_format)
         else:
             to_features = torch.zeros_like(features)
         to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
-        for part in _parts_with_gradient(gradients, ctx.skips_zeros, chunk_rows):
+        for part in _parts_with_gradient(gradients, ctx.skips_zeros, ctx.device):
             at = part if index is None else index[part]
             rows = features[at] if isinstance(at, slice) else taken(features, at)
             rows = rows.detach().requires_grad_()
@@ -94,16 +99,18 @@ def _add(table: Tensor, at: Tensor | slice, rows: Tensor, *, to_zeros: bool) -> 
 
 
 def _parts_with_gradient(
-    gradients: Sequence[Tensor], skips_zeros: bool, chunk_rows: int
+    gradients: Sequence[Tensor], skips_zeros: bool, device: str
 ) -> list[Tensor] | list[slice]:
     """Rows to work on, a chunk each: those with a gradient, or all."""
     count = gradients[0].shape[0]
     if not skips_zeros:
-        return [slice(first, first + chunk_rows) for first in range(0, count, chunk_rows)]
+        size = chunk_rows(count, device)
+        return [slice(first, first + size) for first in range(0, count, size)]
     is_used = torch.zeros(count, dtype=torch.bool, device=gradients[0].device)
     for gradient in gradients:
         is_used |= (gradient != 0).flatten(1).any(1) if gradient.dim() > 1 else gradient != 0
-    return list(is_used.nonzero()[:, 0].split(chunk_rows))
+    used = is_used.nonzero()[:, 0]
+    return list(used.split(chunk_rows(len(used), device)))
 
 
 def apply_frugally(
