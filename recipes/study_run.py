@@ -39,7 +39,7 @@ from langocc.scenes.opening import open_dataset
 from langocc.speaking import Speaker, speaker_of
 from langocc.teachers.text import load_vocabulary
 
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 """Densities, 1/m, from which a voxel may count as occupied."""
 
 
@@ -100,13 +100,14 @@ class Judge:
 
     def scores(self, start: float) -> Scores:
         """All numbers."""
+        speaks = self.speaker is not None
+        asks = speaks and self.dataset.folders.retrieval is not None
         self.predict("train", self.train)
-        self.predict("val", self.val)
+        self.predict("val", self.val, points=asks)
         levels = self.occupancy("train", self.train, LEVELS)
         level = max(levels, key=lambda level: levels[level].occupied_iou)
         found = self.occupancy("val", self.val, (level,))[level]
-        speaks = self.speaker is not None
-        retrieval = self.retrieval() if speaks and self.dataset.folders.retrieval else (None, None)
+        retrieval = self.retrieval() if asks else (None, None)
         lines = [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
         step_s = float(np.mean([line["step_s"] for line in lines]))
         return Scores(
@@ -169,12 +170,10 @@ class Judge:
         rows = read_rows(self.dataset.folders.retrieval, ("val",))
         if not rows:
             return None, None
-        asked = {row.token for row in rows}
-        self.predict("points", [frame for frame in self.val if frame.token in asked], points=True)
         queries = sorted({row.query for row in rows})
         vectors = self.speaker.vectors(queries).float().cpu().numpy()
         found = evaluate_retrieval(
-            self.folder / "points",
+            self.folder / "val",
             rows,
             frame_lookup(self.dataset),
             dict(zip(queries, vectors, strict=True)),

@@ -123,11 +123,12 @@ def draw(path: Path, study: str, rows: Rows) -> None:
                 axes.text(0, place, " not finished" if is_open else " none", va="center", c="0.5")
                 continue
             axes.barh(place, np.mean(known), color=colour, height=0.62)
-            axes.plot(known, [place] * len(known), "o", color="#1d2b45", ms=4, alpha=0.8)
+            axes.plot(known, [place] * len(known), "o", c="#1d2b45", ms=5, mec="white", mew=0.6)
         axes.set_title(f"{column}, %", fontsize=10)
         axes.set_yticks(places, list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=5)
         axes.tick_params(labelsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     seeds = max(len(runs) for runs in rows.values())
