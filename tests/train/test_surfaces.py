@@ -69,6 +69,12 @@ def test_ends_outside_the_grid_are_not_asked():
     assert answers.is_end.tolist() == [[False, True]]
 
 
+def test_a_range_that_is_no_number_ends_nowhere():
+    answers = asked(wall_at_two_metres(), ahead(range_m=torch.tensor([[math.nan, math.inf]])))
+    assert not answers.is_end.any()
+    assert answers.density.isfinite().all()
+
+
 def test_rendered_rays_end_where_the_field_stops_them():
     config = replace(ASKS, surface_range="rendered")
     thin = asked(wall_at_two_metres(0.1), ahead(), config)

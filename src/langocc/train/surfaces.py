@@ -105,7 +105,7 @@ def _nearest_voxels(
     last = [count - 1 for count in volume.cells]
     coordinates = voxel_coordinates(points_m, volume.box, volume.cells).round()
     x, y, z = (
-        axis.clamp(0, end).long() for axis, end in zip(coordinates.unbind(-1), last, strict=True)
+        axis.long().clamp(0, end) for axis, end in zip(coordinates.unbind(-1), last, strict=True)
     )
     return (x * volume.cells[1] + y) * volume.cells[2] + z
 
