@@ -271,7 +271,8 @@ def walk(options: argparse.Namespace, task: Task, deadline: float) -> Scores | N
         if finishes(command, task.folder / "log.txt", deadline):
             found = scores_of(task.folder, words)
     if found is None:
-        print(f"{label}: missing; see {task.folder / 'log.txt'}", flush=True)
+        log = task.folder / "log.txt"
+        print(f"{label}: " + (f"missing; see {log}" if log.exists() else "no time"), flush=True)
         return None
     print(
         f"{label}: IoU {found.iou:.1f} from {found.level:g}/m on (chosen on train, there "
