@@ -10,5 +10,9 @@ class DataError(LangOccError):
     """A file of a dataset, a store or a checkpoint is missing, damaged or of another kind."""
 
 
+class MismatchError(DataError, ValueError):
+    """A checkpoint of another network than the one it is given to."""
+
+
 class ConfigError(LangOccError):
     """An option or a configuration value that cannot be used."""

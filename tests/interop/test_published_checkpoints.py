@@ -150,6 +150,7 @@ def test_a_checkpoint_of_another_preset_lists_ten_differences(
     torch.save({"state_dict": _random_state("rgb")}, tmp_path / "rgb.pth")
     with pytest.raises(DataError) as raised:
         Convert(tmp_path / "rgb.pth", tmp_path / "out.safetensors", preset="full").run()
+    assert isinstance(raised.value, ValueError)
     lines = str(raised.value).splitlines()
     assert "rgb.pth: 16 entries differ" in lines[0]
     assert len(lines) == 11

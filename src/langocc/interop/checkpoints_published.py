@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from langocc.errors import DataError
+from langocc.errors import MismatchError
 
 LISTED_DIFFERENCES = 10
 """How many differences an error lists."""
@@ -100,7 +100,7 @@ def from_published(
         source: Where `published` comes from, for errors.
 
     Raises:
-        DataError: an entry is missing, left over, or of another shape or type; lists the first ten.
+        MismatchError: an entry is missing, left over, or of another shape or type; lists the first ten.
     """
     names = {published_name(name, variant): name for name in like}
     expected = {theirs: swap_axes(like[ours]) for theirs, ours in names.items()}
@@ -117,7 +117,7 @@ def require_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], so
     """Refuses entries that are missing, left over, or of another shape or type.
 
     Raises:
-        DataError: lists the first ten differences.
+        MismatchError: a DataError and a ValueError; lists the first ten differences.
     """
     differences = [
         *(f"missing {name} {_kind(expected[name])}" for name in expected if name not in found),
@@ -130,7 +130,7 @@ def require_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], so
     ]
     if differences:
         listed = "\n  ".join(differences[:LISTED_DIFFERENCES])
-        raise DataError(
+        raise MismatchError(
             f"{source}: {len(differences)} entries differ from the network's, first:\n  {listed}"
         )
 
