@@ -100,7 +100,7 @@ def from_published(
         source: Where `published` comes from, for errors.
 
     Raises:
-        MismatchError: an entry is missing, left over, or of another shape or type; lists the first ten.
+        MismatchError: an entry is missing, left over, or of another shape or type; the first ten.
     """
     names = {published_name(name, variant): name for name in like}
     expected = {theirs: swap_axes(like[ours]) for theirs, ours in names.items()}
