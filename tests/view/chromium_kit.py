@@ -15,6 +15,8 @@ from urllib.request import urlopen
 import pytest
 from PIL import Image
 
+PATIENCE_S = 240.0
+"""A page is drawn without a GPU, perhaps on a core that other tests use, too."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
@@ -46,7 +48,7 @@ class Tab:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=60))
+            message = json.loads(self._socket.recv(timeout=PATIENCE_S))
             if message.get("id") == number:
                 return message.get("result", {})  # none while the page is loading
 
@@ -55,7 +57,7 @@ class Tab:
         answer = self.send("Runtime.evaluate", expression=script, returnByValue=True)
         return answer.get("result", {}).get("value")
 
-    def wait_for(self, script: str, seconds: float = 60):
+    def wait_for(self, script: str, seconds: float = PATIENCE_S):
         """Value of an expression as soon as it is true."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
@@ -78,7 +80,7 @@ def open_tab(chromium: str, url: str, profile: Path, size=(1500, 900)) -> Iterat
     with subprocess.Popen([chromium, *FLAGS, *place], **quiet) as browser:
         try:
             file = profile / "DevToolsActivePort"
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE_S
             while not (file.is_file() and "\n" in file.read_text()):
                 assert time.monotonic() < end, "Chromium did not start"
                 time.sleep(0.1)

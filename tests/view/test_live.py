@@ -330,7 +330,7 @@ def test_typing_in_a_browser_colours_the_page(view: LiveView, tmp_path: Path) ->
     assert changed.mean() > 0.05
 
 
-def settled(tab: Tab, seconds: float = 60) -> np.ndarray:
+def settled(tab: Tab, seconds: float = 240) -> np.ndarray:
     """The voxels' picture once two in a row, a second apart, are the same."""
     end, last = time.monotonic() + seconds, stage(tab)
     while time.monotonic() < end:
