@@ -24,7 +24,6 @@ from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID
 
-
 MOVED = 1e-3
 """Difference of densities from which a voxel counts as moved, 1/m."""
 

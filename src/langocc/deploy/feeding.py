@@ -108,7 +108,9 @@ def walk(
     drive = [arrived(predictor, frame, pictures(frame) if pictures else None) for frame in frames]
     for index in range(len(drive)):
         shown = [drive[max(index - back, 0)] for back in range(config.input_frames)]
-        inputs = step_inputs(predictor, shown) | (geometry(shown) if geometry else {})
+        inputs = step_inputs(predictor, shown)
+        if geometry is not None:
+            inputs |= geometry(shown)
         runs = 1 if index else 1 + config.history_frames  # the first frame is its own past
         outputs: list[Tensors] = []
         for _ in range(runs):
