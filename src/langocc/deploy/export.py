@@ -113,9 +113,7 @@ def write_onnx(
 
 
 def read_onnx(path: Path, threads: int | None = None) -> Step:
-    """The graph of an ONNX file, run by onnxruntime on the processor.
-
-    Inputs that the graph does not take are left out.
+    """The step of an ONNX file, run by onnxruntime on the processor.
 
     Raises:
         ConfigError: onnxruntime is not installed.
@@ -128,11 +126,9 @@ def read_onnx(path: Path, threads: int | None = None) -> Step:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    wanted = {entry.name for entry in session.get_inputs()}
 
     def run(inputs: Tensors) -> Tensors:
-        given = {name: tensor.numpy() for name, tensor in inputs.items() if name in wanted}
-        arrays = session.run(names, given)
+        arrays = session.run(names, {name: tensor.numpy() for name, tensor in inputs.items()})
         return {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
 
     return run
