@@ -4,10 +4,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from langocc.model import kernels
+from langocc.model import activation_kernels, kernels
+from langocc.model.triton_activation import BLOCK
 from langocc.model.triton_ops import GRID_BLOCK, LIFTED, MATCH
 
-NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels", "points"]
+NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels", "points", "count", "rows"]
+NUMBERS += ["per_program"]
 METRIC = ["invalid_cost", "last_column", "last_row", "nearest", "behind"]
 TYPES = {**dict.fromkeys(NUMBERS, "i32"), **dict.fromkeys(METRIC, "fp32")}
 TYPES |= {"cells": "*i64", "place": "*i32"}
@@ -15,12 +17,14 @@ KERNELS = {
     "stereo_grid_kernel": {"NUMBERS": 28, "BLOCK": GRID_BLOCK},
     "match_kernel": {"IS_WATCHED": True, "BLOCK": GRID_BLOCK},
     "cost_volume_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 256, "PIXELS": MATCH["PIXELS"]},
+    "shifted_relu_kernel": {"CHANNELS": 256, "HAS_SHORTCUT": True, "BLOCK": BLOCK},
+    "shifted_relu_backward_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 256, "ROWS": 16},
     "splat_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
     "splat_backward_kernel": {"CHANNELS": 32, "CHANNEL_BLOCK": 32, **LIFTED},
 }
 
 for name, constants in KERNELS.items():
-    kernel = getattr(kernels, name)
+    kernel = getattr(kernels, name, None) or getattr(activation_kernels, name)
     signature = {
         n: "constexpr" if n in constants else TYPES.get(n, "*fp32") for n in kernel.arg_names
     }

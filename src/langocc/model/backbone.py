@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from langocc.model.activation import activated
 from langocc.model.config import BackboneConfig
 
 
@@ -52,11 +53,10 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Float[Tensor, "view _ _ _"]) -> Float[Tensor, "view _ _ _"]:
         """Features after the block."""
-        residual = self.bn1(self.conv1(x)).relu_()
-        residual = self.bn2(self.conv2(residual)).relu_()
-        residual = self.bn3(self.conv3(residual))
+        residual = activated(self.bn1, self.conv1(x))
+        residual = activated(self.bn2, self.conv2(residual))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return (residual + shortcut).relu_()
+        return activated(self.bn3, self.conv3(residual), shortcut)
 
 
 class Backbone(nn.Module):
@@ -92,7 +92,7 @@ class Backbone(nn.Module):
         """
         if images.is_cuda or not self.training:
             images = images.contiguous(memory_format=torch.channels_last)
-        x = self.maxpool(self.bn1(self.conv1(images)).relu_())
+        x = self.maxpool(activated(self.bn1, self.conv1(images)))
         return self._run(self.layer1, x)
 
     def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:

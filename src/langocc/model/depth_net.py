@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from langocc.model.activation import activated
 from langocc.model.config import DepthConfig
 from langocc.model.dilated_pyramid import DilatedPyramid
 from langocc.model.projection import CAMERA_NUMBERS
@@ -159,6 +160,5 @@ class BasicBlock(nn.Module):
         self, x: Float[Tensor, "view _ height width"]
     ) -> Float[Tensor, "view channel height width"]:
         """Features after the block."""
-        residual = self.bn1(self.conv1(x)).relu_()
-        residual = self.bn2(self.conv2(residual))
-        return (residual + self.shortcut(x)).relu_()
+        residual = activated(self.bn1, self.conv1(x))
+        return activated(self.bn2, self.conv2(residual), self.shortcut(x))

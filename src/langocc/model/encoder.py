@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 
+from langocc.model.activation import activated
 from langocc.model.config import EncoderConfig
 from langocc.model.volume_norm import VolumeNorm
 
@@ -36,9 +37,8 @@ class ResidualBlock3d(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch _ _ _ _"]) -> Float[Tensor, "batch _ _ _ _"]:
         """Features after the block."""
-        residual = self.norm1(self.conv1(x)).relu_()
-        residual = self.norm2(self.conv2(residual))
-        return (residual + self.shortcut(x)).relu_()
+        residual = activated(self.norm1, self.conv1(x))
+        return activated(self.norm2, self.conv2(residual), self.shortcut(x))
 
 
 class Encoder3d(nn.Module):
@@ -91,7 +91,7 @@ class Pyramid3d(nn.Module):
         merged = _project(levels[0], kernels[0])
         for level, kernel in zip(levels[1:], kernels[1:], strict=True):
             merged = merged + upsampled(_project(level, kernel), merged.shape[2:])
-        return self.norm(merged).relu_()
+        return activated(self.norm, merged)
 
 
 def _project(

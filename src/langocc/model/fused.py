@@ -4,9 +4,11 @@
 import importlib.util
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv3d
 
 from langocc.geometry.rig import CameraRig
+from langocc.model.activation import shifted_relu
 from langocc.model.cost_volume_gathered import gathered_cost_volume
 from langocc.model.lift import splat
 from langocc.model.projection import stereo_grid
@@ -57,6 +59,32 @@ def fused_splat(
 
         return triton_splat(depth, context, cells, shape)
     return splat(depth, context, cells, shape)
+
+
+def fused_shifted_relu(
+    x: Float[Tensor, "batch channel *size"],
+    offset: Float[Tensor, " channel"],
+    shortcut: Float[Tensor, "batch channel *size"] | None = None,
+) -> Float[Tensor, "batch channel *size"]:
+    """As `activation.shifted_relu`; `x` may be overwritten."""
+    if _runs_triton(x):
+        from langocc.model import triton_activation  # Triton is optional
+
+        if triton_activation.is_in_rows(x):
+            return triton_activation.triton_shifted_relu(x, offset, shortcut)
+    return shifted_relu(x, offset, shortcut)
+
+
+def conv_relu(
+    conv: nn.Conv2d | nn.Conv3d, x: Float[Tensor, "batch channel *size"]
+) -> Float[Tensor, "batch out *_"]:
+    """ReLU(conv(x)), the bias added in the same pass as ReLU where that is faster."""
+    if conv.bias is None or not _runs_triton(x):
+        return conv(x).relu_()
+    given = conv.stride, conv.padding, conv.dilation, conv.groups
+    convolve = conv2d if isinstance(conv, nn.Conv2d) else conv3d
+    out = convolve(x, conv.weight, None, *given)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return fused_shifted_relu(out, conv.bias)
 
 
 def _runs_triton(tensor: Tensor) -> bool:

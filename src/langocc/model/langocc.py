@@ -17,7 +17,7 @@ from langocc.model.cost_volume import stereo_cost_volume
 from langocc.model.decoder import PointDecoder
 from langocc.model.depth_net import DepthNet, LiftInput
 from langocc.model.encoder import Encoder3d, Pyramid3d, ResidualBlock3d
-from langocc.model.fused import fused_cost_volume, fused_splat, fused_stereo_grid
+from langocc.model.fused import conv_relu, fused_cost_volume, fused_splat, fused_stereo_grid
 from langocc.model.inputs import check_shapes, check_values
 from langocc.model.lift import splat, voxel_cells
 from langocc.model.neck import Neck
@@ -155,7 +155,7 @@ class LangOcc(nn.Module):
 
     def decode(self, volume: Float[Tensor, "batch channel x y z"]) -> VoxelField:
         """Density and voxel features; the head's own answer is left to who asks the field."""
-        features = self.final_conv(volume).relu_().permute(0, 2, 3, 4, 1).contiguous()
+        features = conv_relu(self.final_conv, volume).permute(0, 2, 3, 4, 1).contiguous()
         rows = features.flatten(0, 3)
         if torch.is_grad_enabled():
             # Hidden layers of every voxel would be the largest activations of a training step.
