@@ -9,6 +9,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from langocc.model.linear_relu import linear_relu
 from langocc.render.volume import VoxelHead
 
 
@@ -33,5 +34,6 @@ class PointDecoder(VoxelHead):
     def hidden(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape hidden"]:
         """Hidden features: everything before the last layer."""
         for layer in self.layers:
-            features = layer(features).relu_()
+            assert isinstance(layer, nn.Linear)
+            features = linear_relu(layer, features)
         return features
