@@ -11,10 +11,19 @@ from langocc.model.triton_ops import GRID_BLOCK, LIFTED, MATCH
 NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels", "points", "count", "rows"]
 NUMBERS += ["per_program"]
 METRIC = ["invalid_cost", "last_column", "last_row", "nearest", "behind"]
+METRIC += ["lower_x", "lower_y", "lower_z", "cell_m"]
 TYPES = {**dict.fromkeys(NUMBERS, "i32"), **dict.fromkeys(METRIC, "fp32")}
 TYPES |= {"cells": "*i64", "place": "*i32"}
 KERNELS = {
     "stereo_grid_kernel": {"NUMBERS": 28, "BLOCK": GRID_BLOCK},
+    "lifted_cells_kernel": {
+        "X": 200,
+        "Y": 200,
+        "Z": 16,
+        "TRUNCATED": True,
+        "NUMBERS": 27,
+        "BLOCK": GRID_BLOCK,
+    },
     "match_kernel": {"IS_WATCHED": True, "BLOCK": GRID_BLOCK},
     "cost_volume_kernel": {"CHANNELS": 256, "CHANNEL_BLOCK": 256, "PIXELS": MATCH["PIXELS"]},
     "shifted_relu_kernel": {"CHANNELS": 256, "HAS_SHORTCUT": True, "BLOCK": BLOCK},

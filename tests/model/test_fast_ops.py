@@ -10,8 +10,15 @@ from torch import Tensor
 from langocc.model.cost_volume import stereo_cost_volume
 from langocc.model.cost_volume_gathered import gathered_cost_volume
 from langocc.model.fused import fused_cost_volume, fused_splat
-from langocc.model.lift import OUTSIDE, splat
-from langocc.model.projection import BEHIND, frustum, stereo_grid
+from langocc.model.lift import OUTSIDE, splat, voxel_cells
+from langocc.model.projection import (
+    BEHIND,
+    frustum,
+    lift_numbers,
+    lifted_points_m,
+    stereo_grid,
+)
+from langocc.model.quirks import NONE, PUBLISHED
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -121,6 +128,24 @@ def test_stereo_grid_equals_readable(frame) -> None:
     assert (expected == BEHIND).any()
     assert torch.equal(found == BEHIND, expected == BEHIND)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+
+
+@interpreted
+@pytest.mark.parametrize("quirks", [PUBLISHED, NONE])
+def test_lifted_cells_equal_readable(quirks) -> None:
+    """But for single points whose rounding moves them over a border; in a flipped ego frame."""
+    rig = ring_rig(SMALL, batch=2, cams=2)
+    rig.augmented_from_ego[1] = torch.diag(torch.tensor([-1.0, 1.0, 1.0]).double())
+    rig = rig.to(DEVICE)
+    pixels = frustum(SMALL.input_size, 16, SMALL.depth).to(DEVICE)
+    truncated = quirks.truncated_cells
+    points_m = lifted_points_m(rig, 1, pixels, quirks)
+    expected = voxel_cells(points_m, SMALL.grid, truncated=truncated)
+    numbers = lift_numbers(rig, 1, quirks)
+    found = triton_ops.triton_cells_from(numbers, pixels, SMALL.grid, truncated=truncated)
+    assert found.dtype == expected.dtype
+    assert 0.05 < (expected != OUTSIDE).float().mean() < 0.95
+    assert (found != expected).float().mean() < 2e-3
 
 
 LIFTS = {  # batch, cam, depth, height, width, channel

@@ -7,11 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv3d
 
+from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rig import CameraRig
 from langocc.model.activation import shifted_relu
 from langocc.model.cost_volume_gathered import gathered_cost_volume
-from langocc.model.lift import splat
-from langocc.model.projection import stereo_grid
+from langocc.model.lift import splat, voxel_cells
+from langocc.model.projection import grid_from, points_from, stereo_grid
 
 
 def fused_stereo_grid(
@@ -26,6 +27,34 @@ def fused_stereo_grid(
 
         return triton_stereo_grid(rig, frame, frustum, input_size)
     return stereo_grid(rig, frame, frustum, input_size)
+
+
+def fused_grid_from(
+    numbers: Float[Tensor, "batch cam 28"],
+    frustum: Float[Tensor, "3 depth height width"],
+    input_size: tuple[int, int],
+) -> Float[Tensor, "batch cam depth height width 2"]:
+    """As `projection.grid_from`."""
+    if _runs_triton(frustum):
+        from langocc.model.triton_ops import triton_grid_from  # Triton is optional
+
+        return triton_grid_from(numbers, frustum, input_size)
+    return grid_from(numbers, frustum, input_size)
+
+
+def fused_cells_from(
+    numbers: Float[Tensor, "batch cam 27"],
+    frustum: Float[Tensor, "3 depth height width"],
+    grid: VoxelGrid,
+    *,
+    truncated: bool,
+) -> Int[Tensor, "batch cam depth height width"]:
+    """Voxels of `projection.points_from`, as `lift.voxel_cells` numbers them."""
+    if _runs_triton(frustum):
+        from langocc.model.triton_ops import triton_cells_from  # Triton is optional
+
+        return triton_cells_from(numbers, frustum, grid, truncated=truncated)
+    return voxel_cells(points_from(numbers, frustum), grid, truncated=truncated)
 
 
 def fused_cost_volume(

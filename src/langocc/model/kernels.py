@@ -130,6 +130,56 @@ def _times2(matrix, x, y):
 
 @triton.jit
 @no_type_check
+def _unprojected(frustum, of_view, point, points):
+    """Points of one camera's frustum in the target frame, as `projection._unprojected`."""
+    valid = point < points
+    u = tl.load(frustum + point, mask=valid, other=0.0) - tl.load(of_view + 4)
+    v = tl.load(frustum + points + point, mask=valid, other=0.0) - tl.load(of_view + 5)
+    depth = tl.load(frustum + 2 * points + point, mask=valid, other=1.0)
+    ray_x = _times2(of_view, u, v) * depth
+    ray_y = _times2(of_view + 2, u, v) * depth
+    x = _times3(of_view + 6, ray_x, ray_y, depth) + tl.load(of_view + 15)
+    y = _times3(of_view + 9, ray_x, ray_y, depth) + tl.load(of_view + 16)
+    z = _times3(of_view + 12, ray_x, ray_y, depth) + tl.load(of_view + 17)
+    return x, y, z
+
+
+@triton.jit
+@no_type_check
+def _cell(position_m, lower, cell_m, TRUNCATED: tl.constexpr):
+    """A point's cell along an axis, as a float: it may be any number."""
+    position = tl.div_rn(position_m - lower, cell_m)
+    cell = tl.floor(position)
+    if TRUNCATED:
+        cell = tl.where(position < 0.0, tl.ceil(position), cell)
+    return cell
+
+
+@triton.jit
+@no_type_check
+def lifted_cells_kernel(
+    frustum, numbers, cells, points, lower_x, lower_y, lower_z, cell_m,
+    X: tl.constexpr, Y: tl.constexpr, Z: tl.constexpr,
+    TRUNCATED: tl.constexpr, NUMBERS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Voxel of each point of one camera's frustum; `projection.lift_numbers` says where it is."""
+    view = tl.program_id(1).to(tl.int64)
+    point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    of_view = numbers + view * NUMBERS
+    x, y, z = _unprojected(frustum, of_view, point, points)
+    along_x = _cell(_times3(of_view + 18, x, y, z), lower_x, cell_m, TRUNCATED)
+    along_y = _cell(_times3(of_view + 21, x, y, z), lower_y, cell_m, TRUNCATED)
+    along_z = _cell(_times3(of_view + 24, x, y, z), lower_z, cell_m, TRUNCATED)
+    is_inside = (along_x >= 0) & (along_x < X) & (along_y >= 0) & (along_y < Y)
+    is_inside = is_inside & (along_z >= 0) & (along_z < Z)
+    row = tl.where(is_inside, along_x, 0.0).to(tl.int64) * Y
+    row += tl.where(is_inside, along_y, 0.0).to(tl.int64)
+    cell = row * Z + tl.where(is_inside, along_z, 0.0).to(tl.int64)
+    tl.store(cells + view * points + point, tl.where(is_inside, cell, -1), mask=point < points)
+
+
+@triton.jit
+@no_type_check
 def stereo_grid_kernel(
     frustum, numbers, grid, points, last_column, last_row, nearest, behind,
     NUMBERS: tl.constexpr, BLOCK: tl.constexpr,
@@ -138,17 +188,8 @@ def stereo_grid_kernel(
     view = tl.program_id(1).to(tl.int64)
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     valid = point < points
-    u = tl.load(frustum + point, mask=valid, other=0.0)
-    v = tl.load(frustum + points + point, mask=valid, other=0.0)
-    depth = tl.load(frustum + 2 * points + point, mask=valid, other=1.0)
     of_view = numbers + view * NUMBERS
-    u -= tl.load(of_view + 4)
-    v -= tl.load(of_view + 5)
-    ray_x = _times2(of_view, u, v) * depth
-    ray_y = _times2(of_view + 2, u, v) * depth
-    x = _times3(of_view + 6, ray_x, ray_y, depth) + tl.load(of_view + 15)
-    y = _times3(of_view + 9, ray_x, ray_y, depth) + tl.load(of_view + 16)
-    z = _times3(of_view + 12, ray_x, ray_y, depth) + tl.load(of_view + 17)
+    x, y, z = _unprojected(frustum, of_view, point, points)
     image_u = tl.div_rn(_times3(of_view + 18, x, y, z), z)
     image_v = tl.div_rn(_times3(of_view + 21, x, y, z), z)
     across = _times2(of_view + 24, image_u, image_v) + tl.load(of_view + 4)

@@ -2,7 +2,8 @@
 """Where pixels lie: in the key ego frame for lifting, in another frame's image for stereo.
 
 Relative transforms are composed in float64, because global coordinates are kilometres; pixels are
-moved by them in float32.
+moved by them in float32. What pixels are moved by is a row of numbers for each camera: composed on
+the processor, where a few small matrices are quicker, it is one copy to a GPU.
 
 Source: method.md sections 2.3 and 2.4.
 """
@@ -19,6 +20,8 @@ CAMERA_NUMBERS = 27
 """Numbers that describe a camera to the depth net."""
 BEHIND = -2.0
 """Normalised coordinate of points behind the reference camera: outside its image."""
+RAY_NUMBERS = 18
+"""Numbers that lead from a camera's pixels to points."""
 NEAREST_M = 1e-3
 """Points nearer to the reference camera's plane than this count as behind it, metres."""
 
@@ -90,10 +93,29 @@ def lifted_points_m(
     quirks: Quirks,
 ) -> Float[Tensor, "batch cam depth height width 3"]:
     """Points of the frustum in the augmented key ego frame, metres."""
-    key_from_frame = key_from_cam(rig, frame, quirks)
-    points_m = _unprojected(frustum, rig, rig.intrinsics[:, frame], key_from_frame)
-    augmented_from_ego = rig.augmented_from_ego[:, None].expand_as(key_from_frame[..., :3, :3])
-    return torch.stack(_times(augmented_from_ego.float(), points_m), dim=-1)
+    return points_from(lift_numbers(rig, frame, quirks), frustum)
+
+
+def lift_numbers(rig: CameraRig, frame: int, quirks: Quirks) -> Float[Tensor, "batch cam 27"]:
+    """What `lifted_points_m` computes with for each camera, row by row.
+
+    Those of `_ray_numbers`, then augmented_from_ego (9).
+    """
+    intrinsics = rig.intrinsics[:, frame]
+    moved = _ray_numbers(rig, intrinsics, key_from_cam(rig, frame, quirks))
+    augmented = rig.augmented_from_ego.float().flatten(1)[:, None]
+    return torch.cat([moved, augmented.expand(-1, moved.shape[1], -1)], dim=-1)
+
+
+def points_from(
+    numbers: Float[Tensor, "batch cam 27"],
+    frustum: Float[Tensor, "3 depth height width"],
+) -> Float[Tensor, "batch cam depth height width 3"]:
+    """As `lifted_points_m`, of its numbers."""
+    numbers = numbers.to(frustum.device, non_blocking=True)
+    points_m = _unprojected(frustum, numbers)
+    augmented_from_ego = numbers[..., RAY_NUMBERS:].unflatten(-1, (3, 3))
+    return torch.stack(_times(augmented_from_ego, points_m), dim=-1)
 
 
 def stereo_grid(
@@ -108,56 +130,74 @@ def stereo_grid(
     for points that are not in front of the reference camera. Both images are taken to have the key
     frame's intrinsics and augmentation.
     """
-    intrinsics = rig.intrinsics[:, 0]
-    points_m = _unprojected(frustum, rig, intrinsics, reference_from_cam(rig, frame, frame + 1))
-    depth_m = points_m[2]
-    image = [axis / depth_m for axis in _times(intrinsics[..., :2, :].float(), points_m)]
-    linear, offset_px = _augmentation(rig)
-    pixels = _plus(_times(linear, image), offset_px)
-    last_pixels = (input_size[1] - 1, input_size[0] - 1)
-    grid = [axis / last * 2 - 1 for axis, last in zip(pixels, last_pixels, strict=True)]
-    return torch.where(depth_m[..., None] < NEAREST_M, BEHIND, torch.stack(grid, dim=-1))
+    return grid_from(stereo_numbers(rig, frame), frustum, input_size)
 
 
 def stereo_numbers(rig: CameraRig, frame: int) -> Float[Tensor, "batch cam 28"]:
-    """What `stereo_grid` computes with for each camera, row by row, for a kernel.
+    """What `stereo_grid` computes with for each camera, row by row.
 
-    The inverse linear part of the image augmentation (4) and its offset in pixels (2),
-    reference_from_ray (9) and its translation in metres (3), two rows of the intrinsics (6), the
-    linear part (4).
+    Those of `_ray_numbers`, two rows of the intrinsics (6), the linear part of the image
+    augmentation (4).
     """
-    linear, offset_px = _augmentation(rig)
-    intrinsics = rig.intrinsics[:, 0].float()
-    target_from_cam = reference_from_cam(rig, frame, frame + 1)
+    intrinsics = rig.intrinsics[:, 0]
+    linear, _ = _augmentation(rig)
     numbers = [
-        _inverse(linear).flatten(-2),
-        offset_px,
-        _product(target_from_cam[..., :3, :3].float(), _inverse(intrinsics)).flatten(-2),
-        target_from_cam[..., :3, 3].float(),
-        intrinsics[..., :2, :].flatten(-2),
+        _ray_numbers(rig, intrinsics, reference_from_cam(rig, frame, frame + 1)),
+        intrinsics[..., :2, :].float().flatten(-2),
         linear.flatten(-2),
     ]
     return torch.cat(numbers, dim=-1)
 
 
-def _unprojected(
+def grid_from(
+    numbers: Float[Tensor, "batch cam 28"],
     frustum: Float[Tensor, "3 depth height width"],
+    input_size: tuple[int, int],
+) -> Float[Tensor, "batch cam depth height width 2"]:
+    """As `stereo_grid`, of its numbers."""
+    numbers = numbers.to(frustum.device, non_blocking=True)
+    points_m = _unprojected(frustum, numbers)
+    depth_m = points_m[2]
+    intrinsics, linear = numbers[..., RAY_NUMBERS:].split([6, 4], dim=-1)
+    image = [axis / depth_m for axis in _times(intrinsics.unflatten(-1, (2, 3)), points_m)]
+    pixels = _plus(_times(linear.unflatten(-1, (2, 2)), image), numbers[..., 4:6])
+    last_pixels = (input_size[1] - 1, input_size[0] - 1)
+    grid = [axis / last * 2 - 1 for axis, last in zip(pixels, last_pixels, strict=True)]
+    return torch.where(depth_m[..., None] < NEAREST_M, BEHIND, torch.stack(grid, dim=-1))
+
+
+def _ray_numbers(
     rig: CameraRig,
     intrinsics: Float64[Tensor, "batch cam 3 3"],
     target_from_cam: Float64[Tensor, "batch cam 4 4"],
+) -> Float[Tensor, "batch cam 18"]:
+    """What leads from a camera's input pixels to points in the target frame.
+
+    The inverse linear part of the image augmentation (4) and its offset in pixels (2),
+    target_from_ray (9) and its translation in metres (3).
+    """
+    linear, offset_px = _augmentation(rig)
+    rotation, translation_m = target_from_cam[..., :3, :3], target_from_cam[..., :3, 3]
+    target_from_ray = _product(rotation.float(), _inverse(intrinsics.float()))
+    numbers = [_inverse(linear).flatten(-2), offset_px, target_from_ray.flatten(-2)]
+    return torch.cat([*numbers, translation_m.float()], dim=-1)
+
+
+def _unprojected(
+    frustum: Float[Tensor, "3 depth height width"], numbers: Float[Tensor, "batch cam _"]
 ) -> list[Float[Tensor, "batch cam depth height width"]]:
-    """Points of the frustum in the target frame, metres.
+    """Points of the frustum in the target frame, metres; the numbers begin with `_ray_numbers`.
 
     In float32, step by step: one composed matrix would be more exact, but the stereo cost amplifies
     this chain's rounding, and recorded numbers carry it.
     """
     u, v, depth_m = frustum
-    linear, offset_px = _augmentation(rig)
-    image = _times(_inverse(linear), _plus([u[:1], v[:1]], -offset_px))  # alike at every depth
+    parts = numbers[..., :RAY_NUMBERS].split([4, 2, 9, 3], dim=-1)
+    image_from_input, offset_px, target_from_ray, translation_m = parts
+    pixels = _plus([u[:1], v[:1]], -offset_px)  # alike at every depth
+    image = _times(image_from_input.unflatten(-1, (2, 2)), pixels)
     rays = [*(axis * depth_m for axis in image), depth_m]
-    rotation, translation_m = target_from_cam[..., :3, :3], target_from_cam[..., :3, 3]
-    target_from_ray = _product(rotation.float(), _inverse(intrinsics.float()))
-    return _plus(_times(target_from_ray, rays), translation_m.float())
+    return _plus(_times(target_from_ray.unflatten(-1, (3, 3)), rays), translation_m)
 
 
 def _augmentation(
@@ -172,11 +212,10 @@ def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[
     """`matrix @ point`, each camera's matrix for all its points.
 
     A point's coordinates are kept apart, each a tensor over the frustum: quicker than a last axis
-    of three, and safe from a GPU that rounds matrix products to TF32 or bfloat16. The matrices may
-    lie on the processor, where composing them is quicker.
+    of three, and safe from a GPU that rounds matrix products to TF32 or bfloat16.
     """
     moved = []
-    for row in matrix.to(point[0].device, non_blocking=True).unbind(-2):
+    for row in matrix.unbind(-2):
         factors = [_per_point(factor) for factor in row.unbind(-1)]
         total = point[0] * factors[0]
         for axis, factor in zip(point[1:], factors[1:], strict=True):
@@ -187,8 +226,7 @@ def _times(matrix: Float[Tensor, "batch cam m n"], point: list[Tensor]) -> list[
 
 def _plus(point: list[Tensor], offset: Float[Tensor, "batch cam n"]) -> list[Tensor]:
     """`point + offset`, each camera's offset for all its points."""
-    offsets = offset.to(point[0].device, non_blocking=True).unbind(-1)
-    return [axis + _per_point(o) for axis, o in zip(point, offsets, strict=True)]
+    return [axis + _per_point(o) for axis, o in zip(point, offset.unbind(-1), strict=True)]
 
 
 def _per_point(

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rig import CameraRig
 from langocc.model import kernels
 from langocc.model.cost_volume import deciding_channel
@@ -37,6 +38,16 @@ def triton_stereo_grid(
 ) -> Float[Tensor, "batch cam depth height width 2"]:
     """As `projection.stereo_grid`, which passes over all points some fifty times."""
     numbers = stereo_numbers(rig, frame).to(frustum.device, non_blocking=True)
+    return triton_grid_from(numbers, frustum, input_size)
+
+
+@torch.no_grad()
+def triton_grid_from(
+    numbers: Float[Tensor, "batch cam 28"],
+    frustum: Float[Tensor, "3 depth height width"],
+    input_size: tuple[int, int],
+) -> Float[Tensor, "batch cam depth height width 2"]:
+    """As `projection.grid_from`."""
     batch, cams, count = numbers.shape
     grid = frustum.new_empty(batch, cams, *frustum.shape[1:], 2)
     points = frustum[0].numel()
@@ -47,6 +58,25 @@ def triton_stereo_grid(
         NUMBERS=count, BLOCK=GRID_BLOCK,
     )  # fmt: skip
     return grid
+
+
+@torch.no_grad()
+def triton_cells_from(
+    numbers: Float[Tensor, "batch cam 27"],
+    frustum: Float[Tensor, "3 depth height width"],
+    grid: VoxelGrid,
+    *,
+    truncated: bool,
+) -> Int[Tensor, "batch cam depth height width"]:
+    """As `fused.fused_cells_from`; points that rounding moves over a border change voxels."""
+    batch, cams, count = numbers.shape
+    cells = torch.empty(batch, cams, *frustum.shape[1:], dtype=torch.long, device=frustum.device)
+    points = frustum[0].numel()
+    kernels.lifted_cells_kernel[(triton.cdiv(points, GRID_BLOCK), batch * cams)](
+        frustum.contiguous(), numbers.contiguous(), cells, points, *grid.lower_m, grid.cell_m,
+        *grid.shape, TRUNCATED=truncated, NUMBERS=count, BLOCK=GRID_BLOCK,
+    )  # fmt: skip
+    return cells
 
 
 @torch.no_grad()
