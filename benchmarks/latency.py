@@ -8,6 +8,7 @@
 Batch 1, six cameras, random images and weights; every frame the vehicle moves. A time runs from
 images on the device to the dense class grid of 76 prompts on the device, and ends when the device
 is done. On a GPU: bfloat16, channels last, CUDA graphs; geometry of the moving vehicle included.
+Host work of a push is the time until it returns, while the GPU works on.
 Parts that fail are reported and skipped.
 """
 
@@ -36,7 +37,7 @@ from langocc.deploy.fast import Fast
 from langocc.deploy.prepared import PreparedField
 from langocc.deploy.stream import Stream
 from langocc.features.sample import camera_rig
-from langocc.model import stages
+from langocc.geometry.rig import CameraRig
 from langocc.predictor import Predictor
 from langocc.presets import MODELS
 from langocc.provenance import software
@@ -79,8 +80,18 @@ class Bench:
             self._engine = Fast(self.made.model, vectors, swap_rgb=False, dtype=dtype)
         return self._engine
 
-    def take(self, name: str, function: Callable[[int], object], share: float = 1.0) -> None:
-        """Times calls, a share of all repeats; the device is idle before and done after each."""
+    def take(
+        self,
+        name: str,
+        function: Callable[[int], object],
+        share: float = 1.0,
+        *,
+        waits: bool = True,
+    ) -> None:
+        """Times calls, a share of all repeats; the device is idle before and done after each.
+
+        Without `waits`, a time ends when the call returns, whatever the device still has to do.
+        """
         for index in range(self.warm_ups):
             function(index)
         taken = []
@@ -88,7 +99,8 @@ class Bench:
             self.wait()
             started = time.perf_counter()
             function(self.warm_ups + index)
-            self.wait()
+            if waits:
+                self.wait()
             taken.append(1e3 * (time.perf_counter() - started))
         self.times[name] = taken
 
@@ -115,24 +127,17 @@ class Bench:
 
     def stateless(self) -> None:
         """Everything anew: all frames' images, both comparisons, the grid."""
-        engine, model = self.engine(), self.made.model
-        count, size = model.config.input_frames, self.made.config.sample.input_size
-        lifted = range(model.config.lifted_frames)
-
-        def geometry(index: int) -> tuple[list, list]:
-            shown = self.frames[index : index + count][::-1]
-            rig = camera_rig(shown[0], shown, augmentations_of(shown[0], size), np.eye(3))
-            where = [stages.placement(model, rig, frame) for frame in lifted]
-            stereo = lifted if model.config.stereo else ()
-            return where, [stages.stereo_places(model, rig, frame) for frame in stereo]
-
+        engine, count = self.engine(), self.made.config.model.input_frames
         images = self.images[:count].contiguous()
-        self.take("stateless", lambda i: self.grid(engine.whole(images, lambda: geometry(i))))
-        fixed = geometry(0)
-        self.take(
-            "stateless, geometry given", lambda i: self.grid(engine.whole(images, lambda: fixed))
-        )
-        self.take("geometry alone", geometry)
+        self.take("stateless", lambda i: self.grid(engine.whole(images, self.rig(i))))
+        fixed = self.rig(0)
+        self.take("stateless, rig given", lambda i: self.grid(engine.whole(images, fixed)))
+
+    def rig(self, index: int) -> CameraRig:
+        """Of a frame and those before it."""
+        shown = self.frames[index : index + self.made.config.model.input_frames][::-1]
+        cuts = augmentations_of(shown[0], self.made.config.sample.input_size)
+        return camera_rig(shown[0], shown, cuts, np.eye(3))
 
     def streaming(self) -> None:
         """Frame by frame; then other texts on the last frame."""
@@ -146,6 +151,9 @@ class Bench:
             self.grid(answer.field)
 
         self.take("streaming", push)
+        if self.device.type == "cuda":
+            stream.reset()
+            self.take("host work of a push", push, self.share, waits=False)
         text = self.vectors[PROMPTS:]
         self.take("new text", lambda i: kept[0].query(text))
         occupied = kept[0].occupied(float(kept[0].density.median()))
@@ -195,16 +203,13 @@ class Bench:
 
     def eager(self) -> None:
         """A stateless pass of the model as it is, in bfloat16 on a GPU, without graphs."""
-        model, size = self.made.model, self.made.config.sample.input_size
-        count = model.config.input_frames
+        model, count = self.made.model, self.made.config.model.input_frames
         images = self.images[:count].movedim(-1, -3)[None].float() / 64 - 2
         is_gpu = self.device.type == "cuda"
 
         def run(index: int) -> object:
-            shown = self.frames[index : index + count][::-1]
-            rig = camera_rig(shown[0], shown, augmentations_of(shown[0], size), np.eye(3))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
-                field = model(images, rig.to(self.device))
+                field = model(images, self.rig(index).to(self.device))
                 return field.classes(self.vectors[:PROMPTS], 0.1)
 
         self.take("stateless, eager", run, self.share)

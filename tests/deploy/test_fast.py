@@ -15,8 +15,10 @@ from langocc.deploy.plain_ops import plain_cost_volume, plain_splat
 from langocc.deploy.stream import Stream
 from langocc.features.sample import camera_rig
 from langocc.field import FREE, VoxelField
+from langocc.geometry.rig import CameraRig
 from langocc.model import stages
 from langocc.predictor import Predictor
+from langocc.scenes.frame import Frame
 
 GPU = pytest.param(
     "cuda",
@@ -39,6 +41,10 @@ def _full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 def vectors(count: int = 20) -> torch.Tensor:
     drawn = torch.randn(count, 512, generator=torch.Generator().manual_seed(1))
     return nn.functional.normalize(drawn, dim=-1)
+
+
+def rig_of(shown: list[Frame]) -> CameraRig:
+    return camera_rig(shown[0], shown, augmentations_of(shown[0], (96, 48)), np.eye(3))
 
 
 def fast(made: Predictor, dtype: torch.dtype) -> Fast:
@@ -83,17 +89,13 @@ def test_a_whole_pass_in_one_piece(device: str, history_frames: int) -> None:
     made = predictor(device=device, history_frames=history_frames)
     frames = drive(3)[::-1][: 1 + history_frames]
     engine = fast(made, torch.float32)
-    rig = camera_rig(frames[0], frames, augmentations_of(frames[0], (96, 48)), np.eye(3))
-    lifted = range(made.config.model.lifted_frames)
-    where = [stages.placement(made.model, rig, frame) for frame in lifted]
-    places = [stages.stereo_places(made.model, rig, frame) for frame in lifted]
     inputs = torch.stack([arrived(made, frame, pictures(frame)).inputs for frame in frames])
     for _ in range(2):  # recorded, then replayed
-        said = engine.whole(inputs.to(device), lambda: (where, places))
+        said = engine.whole(inputs.to(device), rig_of(frames))
     apart = (said.density - whole_pass(made, frames).density).abs()
     if device == "cpu":
         assert apart.max() < 1e-3
-    else:  # poses composed on the GPU: single points on a voxel's border change sides
+    else:  # single points on a voxel's border change sides
         assert (apart > 1e-3).float().mean() < 1e-2
 
 
@@ -161,11 +163,8 @@ def test_what_is_recorded_does_not_wait_for_the_host(monkeypatch: pytest.MonkeyP
     for frame in frames:
         stream.push(frame, pictures(frame))
     shown = frames[::-1]
-    rig = camera_rig(shown[0], shown, augmentations_of(shown[0], (96, 48)), np.eye(3))
-    where = [stages.placement(made.model, rig, frame) for frame in range(2)]
-    places = [stages.stereo_places(made.model, rig, frame) for frame in range(2)]
     inputs = torch.stack([arrived(made, frame, pictures(frame)).inputs for frame in shown])
-    engine.whole(inputs, lambda: (where, places))
+    engine.whole(inputs, rig_of(shown))
     assert found == []
     with HostOperations() as watch:  # what it looks for is what torch calls it
         torch.ones(2).new_tensor([1.0])

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from langocc.features.input_images import normalised
 from langocc.field import VoxelField
+from langocc.geometry.rig import CameraRig
 from langocc.model import stages
 from langocc.model.langocc import LangOcc
-from langocc.model.stages import Placement, Seen
+from langocc.model.stages import Seen
 from langocc.train.precision import Precision, chosen_precision, computing
 
 
@@ -23,18 +24,22 @@ class Lifted:
 
     Attributes:
         reduced: From `stages.see`.
-        matched: From `stages.match`; None without stereo.
-        where: From `stages.placement`.
+        matched: From `Engine.match`; None without stereo.
+        is_missing: Cameras without an image, on the processor.
     """
 
     reduced: Float[Tensor, "cam channel height width"]
     matched: Float[Tensor, "cam depth height width"] | None
-    where: Placement
+    is_missing: Bool[Tensor, " cam"]
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """The three parts of a frame's work. Images and features lie on the engine's device."""
+    """The three parts of a frame's work.
+
+    Features lie on the engine's device, a rig (of one scene) on the processor: composing a few
+    small matrices there is quicker than on a GPU.
+    """
 
     model: LangOcc
 
@@ -46,14 +51,15 @@ class Engine(Protocol):
         self,
         current: Float[Tensor, "cam channel4 height4 width4"],
         reference: Float[Tensor, "cam channel4 height4 width4"],
-        places: Float[Tensor, "cam depth height4 width4 2"],
+        rig: CameraRig,
+        frame: int,
         is_blind: Bool[Tensor, " cam"],
     ) -> Float[Tensor, "cam depth height width"]:
-        """As `stages.match`."""
+        """As `stages.match`, of a frame of the rig and the one before it."""
         ...
 
-    def answer(self, frames: Sequence[Lifted]) -> VoxelField:
-        """The field of the lifted frames, oldest first."""
+    def answer(self, frames: Sequence[Lifted], rig: CameraRig) -> VoxelField:
+        """The field of the lifted frames, newest first as in the rig."""
         ...
 
 
@@ -79,16 +85,24 @@ class Eager:
         self,
         current: Float[Tensor, "cam channel4 height4 width4"],
         reference: Float[Tensor, "cam channel4 height4 width4"],
-        places: Float[Tensor, "cam depth height4 width4 2"],
+        rig: CameraRig,
+        frame: int,
         is_blind: Bool[Tensor, " cam"],
     ) -> Float[Tensor, "cam depth height width"]:
-        """As `stages.match`."""
+        """As `stages.match`, of a frame of the rig and the one before it."""
+        places = stages.stereo_places(self.model, rig, frame)
+        is_blind = is_blind.to(self.device, non_blocking=True)
         with computing(self.precision, self.device):
             return stages.match(self.model, current, reference, places, is_blind)
 
     @torch.no_grad()
-    def answer(self, frames: Sequence[Lifted]) -> VoxelField:
-        """The field of the lifted frames, oldest first."""
+    def answer(self, frames: Sequence[Lifted], rig: CameraRig) -> VoxelField:
+        """The field of the lifted frames, newest first as in the rig."""
+        volumes = []
+        for index, frame in enumerate(frames):
+            is_missing = frame.is_missing.to(self.device, non_blocking=True)
+            where = stages.placement(self.model, rig, index, is_missing)
+            with computing(self.precision, self.device):
+                volumes.append(stages.place(self.model, frame.reduced, frame.matched, where))
         with computing(self.precision, self.device):
-            volumes = [stages.place(self.model, f.reduced, f.matched, f.where) for f in frames]
-            return stages.fuse(self.model, volumes)
+            return stages.fuse(self.model, volumes[::-1])

@@ -10,10 +10,12 @@ from torch import Tensor
 from langocc.deploy.compact import folded, narrowed
 from langocc.deploy.engine import Lifted
 from langocc.deploy.prepared import Answering, Prepared, PreparedField
+from langocc.deploy.rig_rows import compared_rows, comparisons, lifted_rows, placements
 from langocc.features.input_images import MEAN, STD
+from langocc.geometry.rig import CameraRig
 from langocc.model import stages
 from langocc.model.langocc import LangOcc
-from langocc.model.stages import Placement, Seen
+from langocc.model.stages import Seen
 
 Tensors = tuple[Tensor, ...]
 WARM_UPS = 3
@@ -72,58 +74,56 @@ class Fast:
         self,
         current: Float[Tensor, "cam channel4 height4 width4"],
         reference: Float[Tensor, "cam channel4 height4 width4"],
-        places: Float[Tensor, "cam depth height4 width4 2"],
+        rig: CameraRig,
+        frame: int,
         is_blind: Bool[Tensor, " cam"],
     ) -> Float[Tensor, "cam depth height width"]:
-        """As `stages.match`."""
-        (matched,) = self._match(current, reference, places, is_blind)
+        """As `stages.match`, of a frame of the rig and the one before it."""
+        (matched,) = self._match(current, reference, compared_rows(rig, [frame], [is_blind]))
         return matched.clone()
 
     @torch.no_grad()
-    def answer(self, frames: Sequence[Lifted]) -> PreparedField:
-        """The field of the lifted frames, oldest first, with its answers."""
-        flat: list[Tensor] = []
-        for frame in frames:
-            matched = () if frame.matched is None else (frame.matched,)
-            flat += [frame.where.numbers, frame.where.cells, frame.reduced, *matched]
-        return self._field(self._answer(*flat))
+    def answer(self, frames: Sequence[Lifted], rig: CameraRig) -> PreparedField:
+        """The field of the lifted frames, newest first as in the rig, with its answers."""
+        rows = lifted_rows(rig, self.model.config.quirks, [frame.is_missing for frame in frames])
+        flat = [part for f in frames for part in (f.reduced, f.matched) if part is not None]
+        return self._field(self._answer(rows, *flat))
 
     @torch.no_grad()
     def whole(
-        self,
-        inputs: UInt8[Tensor, "frame cam height width 3"],
-        geometry: Callable[[], tuple[Sequence[Placement], Sequence[Tensor]]],
+        self, inputs: UInt8[Tensor, "frame cam height width 3"], rig: CameraRig
     ) -> PreparedField:
         """A stateless pass: nothing is known of earlier frames.
 
         Args:
             inputs: RGB, newest first.
-            geometry: Gives, for each lifted frame, newest first, its placement and its places in
-                the frame before (none without stereo). Called while the images are looked at.
+            rig: The same frames' cameras, on the processor; looked at while the GPU looks at the
+                images.
         """
-        seen = self._see_all(inputs)
-        where, places = geometry()
-        flat = [tensor for place in where for tensor in (place.numbers, place.cells)]
-        return self._field(self._answer_all(*seen, *flat, *places))
+        seen, config = self._see_all(inputs), self.model.config
+        lifted, nothing = range(config.lifted_frames), torch.zeros(inputs.shape[1]).bool()
+        rows = [lifted_rows(rig, config.quirks, [nothing for _ in lifted])]
+        if config.stereo:
+            rows.append(compared_rows(rig, lifted, [nothing for _ in lifted]))
+        return self._field(self._answer_all(*seen, *rows))
 
     def _seen(self, inputs: Tensor) -> Tensors:
         with self._computing():
             seen = stages.see(self.model, self._normalised(inputs))
         return seen.stride4, seen.reduced
 
-    def _matched(
-        self, current: Tensor, reference: Tensor, places: Tensor, is_blind: Tensor
-    ) -> Tensors:
+    def _matched(self, current: Tensor, reference: Tensor, rows: Tensor) -> Tensors:
+        places, is_blind = comparisons(self.model, rows)
         with self._computing():
-            return (stages.match(self.model, current, reference, places, is_blind),)
+            return (stages.match(self.model, current, reference, places[0], is_blind[0]),)
 
-    def _answered(self, *flat: Tensor) -> Tensors:
-        width = 3 + int(self.model.config.stereo)
-        frames = [flat[start : start + width] for start in range(0, len(flat), width)]
+    def _answered(self, rows: Tensor, *flat: Tensor) -> Tensors:
+        width, where = 1 + int(self.model.config.stereo), placements(self.model, rows)
         with self._computing():
             volumes = []
-            for numbers, cells, reduced, *matched in frames:
-                given = (reduced, matched[0] if matched else None, Placement(numbers, cells))
+            for index in reversed(range(len(where))):
+                reduced, *matched = flat[width * index : width * (index + 1)]
+                given = (reduced, matched[0] if matched else None, where[index])
                 volumes.append(stages.place(self.model, *given))
             return self._prepared(volumes)
 
@@ -139,19 +139,18 @@ class Fast:
                 stride4.append(self.model.backbone.stereo_features(images[lifted:]))
             return torch.cat(stride4), seen.reduced
 
-    def _answered_all(self, stride4: Tensor, reduced: Tensor, *geometry: Tensor) -> Tensors:
-        config, lifted = self.model.config, self.model.config.lifted_frames
-        cams = reduced.shape[0] // lifted
+    def _answered_all(
+        self, stride4: Tensor, reduced: Tensor, rows: Tensor, *compared: Tensor
+    ) -> Tensors:
+        where, cams = placements(self.model, rows), rows.shape[1]
         maps, features = stride4.split(cams), reduced.split(cams)
-        where = [Placement(*geometry[2 * i : 2 * i + 2]) for i in range(lifted)]
-        places = geometry[2 * lifted :]
-        sees = torch.zeros(cams, dtype=torch.bool, device=reduced.device)
+        pairs = list(zip(*comparisons(self.model, *compared), strict=True)) if compared else []
         with self._computing():
             volumes = []
-            for i in reversed(range(lifted)):
+            for i in reversed(range(len(where))):
                 matched = None
-                if config.stereo:
-                    matched = stages.match(self.model, maps[i], maps[i + 1], places[i], sees)
+                if pairs:
+                    matched = stages.match(self.model, maps[i], maps[i + 1], *pairs[i])
                 volumes.append(stages.place(self.model, features[i], matched, where[i]))
             return self._prepared(volumes)
 
@@ -180,7 +179,9 @@ class Fast:
 class Recorded:
     """A function of tensors of fixed shapes: recorded on a GPU when first called, then replayed.
 
-    Results are overwritten by the next call. On a processor the function is simply called.
+    Results are overwritten by the next call. Inputs may lie on the processor: the host waits
+    neither for their copies nor for what the GPU does before it. On a processor the function is
+    simply called.
     """
 
     def __init__(self, function: Callable[..., Tensors], device: torch.device) -> None:
@@ -200,7 +201,8 @@ class Recorded:
         if shapes[0] != shapes[1]:
             raise ValueError(f"engine: made for shapes {shapes[0]}, got {shapes[1]}")
         for mine, given in zip(self.inputs, inputs, strict=True):
-            mine.copy_(given, non_blocking=True)
+            # Pinned memory is given to another only after the copy, and once made it is reused.
+            mine.copy_(given if given.is_cuda else given.pin_memory(), non_blocking=True)
         assert self.graph is not None
         self.graph.replay()
         return self.outputs

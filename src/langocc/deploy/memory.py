@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from langocc.geometry.augment import ImageAugmentation
+from langocc.geometry.rig import CameraRig
 from langocc.model.stages import Seen
 from langocc.scenes.frame import Frame
 
@@ -127,10 +127,9 @@ def cut_between(earlier: Frame, later: Frame, pace: Pace) -> str | None:
     return None
 
 
-def stereo_key(frame: Frame, cuts: list[ImageAugmentation]) -> bytes:
+def stereo_key(rig: CameraRig) -> bytes:
     """What stereo of any two frames takes from the key frame: intrinsics, and how inputs are cut.
 
     Source: method.md section 2.3 (both images are taken to have the key frame's).
     """
-    intrinsics = [np.asarray(camera.intrinsics, np.float64) for camera in frame.cameras.values()]
-    return np.stack([*intrinsics, *(cut.input_from_image() for cut in cuts)]).tobytes()
+    return rig.intrinsics[:, 0].numpy().tobytes() + rig.input_from_image.numpy().tobytes()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from langocc.asking import Model
@@ -17,7 +17,6 @@ from langocc.deploy.memory import Memory, Pace, Remembered, cut_between, stereo_
 from langocc.features.sample import camera_rig
 from langocc.field import VoxelField
 from langocc.geometry.rig import CameraRig
-from langocc.model import stages
 from langocc.predictor import Predictor, predict_classes
 from langocc.scenes.frame import Frame
 
@@ -149,17 +148,18 @@ class Stream:
             if cut is not None:
                 self.memory.forget()
                 notes.append(f"{cut}: earlier frames are forgotten")
+        seen = self.engine.see(arrival.inputs)  # a GPU is busy with it during what follows
         before, gap = self.memory.past_of(frame)
-        seen = self.engine.see(arrival.inputs)
         key = Remembered(frame, seen, arrival.is_missing, before)
         self.memory.add(key)
         shown = self.memory.shown(key)
+        is_missing = arrival.is_missing.tolist()
         return StreamAnswer(
             frame,
             tuple(remembered.frame.token for remembered in shown),
             (*notes, *arrival.notes, *([gap] if gap else [])),
-            tuple(n for n, m in zip(frame.cameras, arrival.is_missing, strict=True) if m),
-            self.engine.answer(self._lifted(shown)),
+            tuple(name for name, m in zip(frame.cameras, is_missing, strict=True) if m),
+            self._field(shown),
             self.model,
         )
 
@@ -182,38 +182,23 @@ class Stream:
         is_missing = torch.tensor([name in absent for name in frame.cameras])
         return Arrival(frame, images, is_missing, ())
 
-    def _lifted(self, shown: Sequence[Remembered]) -> list[Lifted]:
-        """The frames that become voxels, oldest first."""
-        model, device = self.predictor.model, self.predictor.device
-        rig = self._rig([remembered.frame for remembered in shown])
+    def _field(self, shown: Sequence[Remembered]) -> VoxelField:
+        """The field of the key frame and its past, newest first."""
+        config, frames = self.config.model, [remembered.frame for remembered in shown]
+        cuts = augmentations_of(frames[0], self.config.sample.input_size)
+        rig = camera_rig(frames[0], frames, cuts, np.eye(3))
         lifted = []
-        for index in reversed(range(model.config.lifted_frames)):
-            remembered, matched = shown[index], None
-            if model.config.stereo:
-                matched = self._matched(shown, index, rig)
-            where = stages.placement(
-                model, rig, index, remembered.is_missing.to(device, non_blocking=True)
-            )
-            lifted.append(Lifted(remembered.seen.reduced, matched, where))
-        return lifted
+        for index, remembered in enumerate(shown[: config.lifted_frames]):
+            matched = self._matched(shown, index, rig) if config.stereo else None
+            lifted.append(Lifted(remembered.seen.reduced, matched, remembered.is_missing))
+        return self.engine.answer(lifted, rig)
 
     def _matched(self, shown: Sequence[Remembered], index: int, rig: CameraRig) -> Tensor:
         """Stereo features of a frame and the one before it: those of an earlier time, or new."""
         frame, reference = shown[index], shown[index + 1]
-        key = shown[0].frame
-        cuts = augmentations_of(key, self.config.sample.input_size)
-        name = reference.frame.token, stereo_key(key, cuts)
+        name = reference.frame.token, stereo_key(rig)
         if name not in frame.matches:
-            is_blind: Bool[Tensor, " cam"] = frame.is_missing | reference.is_missing
-            frame.matches[name] = self.engine.match(
-                frame.seen.stride4,
-                reference.seen.stride4,
-                stages.stereo_places(self.predictor.model, rig, index),
-                is_blind.to(self.predictor.device, non_blocking=True),
-            )
+            stride4 = frame.seen.stride4, reference.seen.stride4
+            is_blind = frame.is_missing | reference.is_missing
+            frame.matches[name] = self.engine.match(*stride4, rig, index, is_blind)
         return frame.matches[name]
-
-    def _rig(self, frames: Sequence[Frame]) -> CameraRig:
-        """On the processor: composing a few small matrices there is quicker than on a GPU."""
-        cuts = augmentations_of(frames[0], self.config.sample.input_size)
-        return camera_rig(frames[0], frames, cuts, np.eye(3))

@@ -218,13 +218,13 @@ def camera_rig(
         values = [[getattr(c, name) for c in frame.cameras.values()] for frame in shown]
         return torch.from_numpy(np.array(values, dtype=np.float64))[None]
 
+    # Cameras of one size are often cut alike.
+    cuts = {drawn: drawn.input_from_image() for drawn in set(augmentations)}
     return CameraRig(
         intrinsics=stacked("intrinsics"),
         ego_from_cam=stacked("ego_from_cam"),
         global_from_ego=stacked("global_from_ego"),
-        input_from_image=torch.from_numpy(
-            np.stack([drawn.input_from_image() for drawn in augmentations])
-        )[None],
+        input_from_image=torch.from_numpy(np.stack([cuts[drawn] for drawn in augmentations]))[None],
         augmented_from_ego=torch.from_numpy(np.asarray(augmented_from_ego))[None],
         global_from_key=torch.from_numpy(np.array(key.global_from_ego))[None],
     )
