@@ -2,38 +2,41 @@
 """A trained network made ready for inference on a GPU: norms folded away, weights in bfloat16."""
 
 from copy import deepcopy
+from typing import TypeGuard
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from langocc.deploy.compact_layers import Narrowing, Offset, Pixelwise, ShiftedReLU, Untouched
+from langocc.model.backbone import Backbone, Bottleneck
+from langocc.model.depth_net import BasicBlock
+from langocc.model.encoder import Pyramid3d, ResidualBlock3d
 from langocc.model.langocc import LangOcc
 
-PAIRS = {"conv1": ("bn1", "norm1"), "conv2": ("bn2", "norm2"), "conv3": ("bn3",)}
-"""Attributes that hold a convolution, and those of the norm behind it."""
+Convolution = nn.Conv2d | nn.Conv3d
+Norm = nn.BatchNorm2d | nn.BatchNorm3d
+Block = Bottleneck | BasicBlock | ResidualBlock3d
 
 
 def folded(model: LangOcc) -> LangOcc:
-    """A copy in evaluation mode whose convolutions contain the norms behind them.
+    """A copy in evaluation mode whose convolutions contain the scales of the norms behind them.
 
-    The same function; other rounding. The pyramid's norm lies behind a matrix product: its scale
-    goes into that, and its offset stays.
+    The same function; other rounding. What is left of a norm, an offset, is added in the pass over
+    memory that adds the shortcut and applies ReLU; 1x1 convolutions do both by themselves.
     """
     model = deepcopy(model).eval().requires_grad_(False)
-    for module in list(model.modules()):
+    for module in reversed(list(model.modules())):  # shortcuts before their blocks
         if isinstance(module, nn.Sequential):
-            for index in range(len(module) - 1):
-                _fold(module, str(index), str(index + 1))
-        for conv, norms in PAIRS.items():
-            for norm in norms:
-                _fold(module, conv, norm)
-    norm, weight = model.pyramid.norm, model.pyramid.merge.weight
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    weight.data = weight * scale[:, None, None, None, None]
-    setattr(model.pyramid, "norm", Offset(norm.bias - norm.running_mean * scale))  # noqa: B010
+            _fold_chain(module)
+        elif isinstance(module, Block):
+            _fold_block(module)
+        elif isinstance(module, Backbone):
+            _fold_stem(module)
+        elif isinstance(module, Pyramid3d):
+            _fold_pyramid(module)
+    _as_products(model.neck, "lateral16", "lateral32")
+    _as_products(model.depth_net, "context", "logits")
     return model
 
 
@@ -43,7 +46,7 @@ def narrowed(model: LangOcc, dtype: torch.dtype) -> LangOcc:
     The last layer of the language head stays: texts are folded into it in float32.
     """
     for module in model.modules():
-        if module is model.head.last or not isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
+        if module is model.head.last or not isinstance(module, Convolution | nn.Linear):
             continue
         module.to(dtype)
         layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -51,27 +54,92 @@ def narrowed(model: LangOcc, dtype: torch.dtype) -> LangOcc:
             module.weight.data = module.weight.data.contiguous(
                 memory_format=layouts[module.weight.dim()]
             )
+    # Sums over voxels are made in float32, and two convolutions read them.
+    _replace(model, "pre_process", nn.Sequential(Narrowing(dtype), model.pre_process))
     return model
 
 
-class Offset(nn.Module):
-    """Adds a number to each channel of a volume."""
+def _fold_chain(chain: nn.Sequential) -> None:
+    """Convolution, norm and ReLU in a row, or what there is of them."""
+    for index in reversed(range(len(chain) - 1)):
+        layer, norm = chain[index], chain[index + 1]
+        if isinstance(layer, Convolution) and isinstance(norm, Norm):
+            chain[index] = _scaled(layer, norm)
+            del chain[index + 1]
+    for index in reversed(range(len(chain))):
+        layer = chain[index]
+        has_relu = index + 1 < len(chain) and isinstance(chain[index + 1], nn.ReLU)
+        if _is_pixelwise(layer) or (has_relu and isinstance(layer, nn.Linear)):
+            chain[index] = Pixelwise(layer, has_relu=has_relu)
+            if has_relu:
+                del chain[index + 1]
+        elif isinstance(layer, Convolution) and has_relu:
+            chain[index + 1] = ShiftedReLU(_bias_taken(layer))
 
-    offset: Tensor
 
-    def __init__(self, offset: Float[Tensor, " channel"]) -> None:
-        """The numbers."""
-        super().__init__()
-        self.register_buffer("offset", offset.detach().clone())
+def _fold_block(block: Block) -> None:
+    """The offset of the last norm takes that of a shortcut that is projected."""
+    norms = [name for name, _ in block.named_children() if name.startswith(("bn", "norm"))]
+    for index, norm in enumerate(norms, start=1):
+        conv = _scaled(block.get_submodule(f"conv{index}"), block.get_submodule(norm))
+        if norm != norms[-1] and _is_pixelwise(conv):
+            _replace(block, norm, Untouched())
+            conv = Pixelwise(conv, has_relu=True)
+        else:
+            _replace(block, norm, Offset(_bias_taken(conv)))
+        _replace(block, f"conv{index}", conv)
+    shortcut = block.downsample if isinstance(block, Bottleneck) else block.shortcut
+    last = block.get_submodule(norms[-1])
+    assert isinstance(last, Offset)
+    for conv in [] if shortcut is None else shortcut.modules():
+        if isinstance(conv, Convolution):
+            last.offset += _bias_taken(conv)
 
-    def forward(self, x: Float[Tensor, "batch channel x y z"]) -> Float[Tensor, "batch _ x y z"]:
-        """`x` with its offsets, in its own precision."""
-        return x + self.offset.to(x.dtype)[:, None, None, None]
+
+def _fold_stem(backbone: Backbone) -> None:
+    """Offset and ReLU do not change which pixel is the largest: they come after pooling."""
+    conv = _scaled(backbone.conv1, backbone.bn1)
+    after = ShiftedReLU(_bias_taken(conv))
+    _replace(backbone, "conv1", conv)
+    _replace(backbone, "bn1", Untouched())
+    _replace(backbone, "maxpool", nn.Sequential(backbone.maxpool, after))
 
 
-def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
-    conv, norm = getattr(parent, conv_name, None), getattr(parent, norm_name, None)
-    is_normed = isinstance(norm, nn.modules.batchnorm._BatchNorm)
-    if isinstance(conv, nn.Conv2d | nn.Conv3d) and is_normed:
-        setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
-        setattr(parent, norm_name, nn.Identity())
+def _fold_pyramid(pyramid: Pyramid3d) -> None:
+    """Between its convolution and its norm, volumes are added up."""
+    conv = _scaled(pyramid.merge, pyramid.norm)
+    _replace(pyramid, "norm", Offset(_bias_taken(conv)))
+    _replace(pyramid, "merge", conv)
+
+
+def _as_products(parent: nn.Module, *names: str) -> None:
+    for name in names:
+        conv = parent.get_submodule(name)
+        assert _is_pixelwise(conv)
+        _replace(parent, name, Pixelwise(conv, has_relu=False))
+
+
+def _is_pixelwise(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    if not isinstance(layer, nn.Conv2d) or layer.groups != 1 or layer.bias is None:
+        return False
+    return layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0)
+
+
+def _scaled(conv: nn.Module, norm: nn.Module) -> Convolution:
+    """The convolution with the norm in its weight and bias."""
+    assert isinstance(conv, Convolution)
+    assert isinstance(norm, Norm)
+    return fuse_conv_bn_eval(conv, norm)
+
+
+def _bias_taken(conv: Convolution) -> Tensor:
+    """What a convolution adds; from now on, it does not."""
+    bias = conv.bias
+    assert bias is not None
+    conv.register_parameter("bias", None)
+    return bias
+
+
+def _replace(parent: nn.Module, name: str, child: nn.Module) -> None:
+    """Whatever type the attribute was declared with."""
+    setattr(parent, name, child)
