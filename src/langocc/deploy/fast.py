@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine for a GPU: norms folded, bfloat16, channels last, each part one CUDA graph."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -9,17 +10,14 @@ from torch import Tensor
 
 from langocc.deploy.compact import folded, narrowed
 from langocc.deploy.engine import Lifted
-from langocc.deploy.prepared import Answering, Prepared, PreparedField
+from langocc.deploy.prepared import Answering, OneText, Prepared, PreparedField
+from langocc.deploy.recorded import Recorded, Tensors
 from langocc.deploy.rig_rows import compared_rows, comparisons, lifted_rows, placements
 from langocc.features.input_images import MEAN, STD
 from langocc.geometry.rig import CameraRig
 from langocc.model import stages
 from langocc.model.langocc import LangOcc
 from langocc.model.stages import Seen
-
-Tensors = tuple[Tensor, ...]
-WARM_UPS = 3
-"""Runs before a graph is recorded: kernels are compiled and the fastest are chosen."""
 
 
 class Fast:
@@ -63,6 +61,7 @@ class Fast:
         self._answer = Recorded(self._answered, self.device)
         self._see_all = Recorded(self._seen_all, self.device)
         self._answer_all = Recorded(self._answered_all, self.device)
+        self._texts: dict[int, OneText] = {}
 
     @torch.no_grad()
     def see(self, inputs: UInt8[Tensor, "cam height width 3"]) -> Seen:
@@ -162,6 +161,10 @@ class Fast:
         density, features, hidden, inverse, best = said
         config, head = self.model.config, self.model.head
         prepared = Prepared(hidden, inverse, self.answering.vectors, best)
+        if self.device.type == "cuda":  # where each graph leaves its results at one place
+            if hidden.data_ptr() not in self._texts:
+                self._texts[hidden.data_ptr()] = OneText(hidden, inverse, head.last)
+            prepared = replace(prepared, text=self._texts[hidden.data_ptr()])
         on_faces = config.quirks.values_on_faces
         return PreparedField(config.grid, density, features, head, "language", on_faces, prepared)
 
@@ -174,53 +177,3 @@ class Fast:
         enabled = self.dtype != torch.float32
         dtype = self.dtype if enabled else torch.bfloat16
         return torch.autocast(self.device.type, dtype, enabled=enabled, cache_enabled=False)
-
-
-class Recorded:
-    """A function of tensors of fixed shapes: recorded on a GPU when first called, then replayed.
-
-    Results are overwritten by the next call. Inputs may lie on the processor: the host waits
-    neither for their copies nor for what the GPU does before it. On a processor the function is
-    simply called.
-    """
-
-    def __init__(self, function: Callable[..., Tensors], device: torch.device) -> None:
-        """Nothing is recorded yet."""
-        self.function, self.device = function, device
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: Tensors = ()
-        self.outputs: Tensors = ()
-
-    def __call__(self, *inputs: Tensor) -> Tensors:
-        """Results of these inputs; ValueError if their shapes differ from the first call's."""
-        if self.device.type != "cuda":
-            return self.function(*inputs)
-        if self.graph is None:
-            self._record(inputs)
-        shapes = [[tuple(tensor.shape) for tensor in given] for given in (self.inputs, inputs)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"engine: made for shapes {shapes[0]}, got {shapes[1]}")
-        for mine, given in zip(self.inputs, inputs, strict=True):
-            # Pinned memory is given to another only after the copy, and once made it is reused.
-            mine.copy_(given if given.is_cuda else given.pin_memory(), non_blocking=True)
-        assert self.graph is not None
-        self.graph.replay()
-        return self.outputs
-
-    def _record(self, inputs: Tensors) -> None:
-        self.inputs = tuple(tensor.to(self.device, copy=True) for tensor in inputs)
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))
-        searched = torch.backends.cudnn.benchmark
-        torch.backends.cudnn.benchmark = True
-        try:
-            with torch.cuda.stream(stream):
-                for _ in range(WARM_UPS):
-                    self.function(*self.inputs)
-            torch.cuda.current_stream(self.device).wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self.outputs = self.function(*self.inputs)
-        finally:
-            torch.backends.cudnn.benchmark = searched
-        self.graph = graph

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A field whose answers are prepared for every voxel: a grid and texts cost next to nothing."""
 
+import importlib.util
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
+from langocc.deploy.recorded import Recorded
+from langocc.deploy.answers import Asked, fused_answers
 from langocc.field import FREE, OccupiedVoxels, VoxelField
 from langocc.render.volume import VoxelHead
 
@@ -21,12 +24,37 @@ class Prepared:
         inverse: One over the norm of the feature that `hidden` leads to.
         vectors: Class vectors that were asked for.
         best: Index of the best of them, whether the voxel is free or not.
+        text: Answers one text quickly, where it can: of these very tensors.
     """
 
     hidden: Float[Tensor, "voxel hidden"]
     inverse: Float[Tensor, " voxel"]
     vectors: Float[Tensor, "class out"]
     best: Int[Tensor, " voxel"]
+    text: "OneText | None" = None
+
+
+class OneText:
+    """Cosines of prepared voxels and one text on a GPU: a graph that reads them where they lie."""
+
+    def __init__(
+        self,
+        hidden: Float[Tensor, "voxel hidden"],
+        inverse: Float[Tensor, " voxel"],
+        last: nn.Linear,
+    ) -> None:
+        """Of tensors that are written again for each frame; see `Prepared`."""
+        self.hidden, self.inverse = hidden, inverse
+        self._ask = Recorded(lambda text: (cosines(text, hidden, inverse, last),), hidden.device)
+
+    def answers(self, prepared: Prepared, vectors: Float[Tensor, "query out"]) -> bool:
+        """Whether these are its tensors, and one text."""
+        is_mine = prepared.hidden is self.hidden and prepared.inverse is self.inverse
+        return is_mine and len(vectors) == 1
+
+    def __call__(self, vector: Float[Tensor, "1 out"]) -> Float[Tensor, "1 voxel"]:
+        """Cosine of each voxel's feature and the vector."""
+        return self._ask(vector.float())[0].clone()
 
 
 @dataclass(frozen=True)
@@ -42,11 +70,12 @@ class PreparedField(VoxelField):
         """As `VoxelField.query`; nothing is worked on in chunks."""
         if self.prepared is None:
             return super().query(vectors, chunk_voxels)
-        last = self._language_head().last
-        weight, bias = folded_queries(normalize(vectors.to(last.weight), dim=-1), last)
-        products = linear(self.prepared.hidden, weight.to(self.prepared.hidden.dtype))
-        cosines = (products.float() + bias) * self.prepared.inverse[:, None]
-        return cosines.T.reshape(1, len(vectors), *self.density.shape[1:])
+        said, text = self.prepared, self.prepared.text
+        if text is not None and text.answers(said, vectors):
+            found = text(vectors)
+        else:
+            found = cosines(vectors, said.hidden, said.inverse, self._language_head().last)
+        return found.reshape(1, len(vectors), *self.density.shape[1:])
 
     @torch.no_grad()
     def classes(
@@ -74,10 +103,7 @@ class PreparedField(VoxelField):
 
 
 class Answering(nn.Module):
-    """Prepares a language head's answers: the norm of W h + b from a product as wide as h.
-
-    With W = Q R, |W h + b|^2 = |R h + Q^T b|^2 + |b|^2 - |Q^T b|^2.
-    """
+    """Prepares a language head's answers, as `answers` explains."""
 
     root: Tensor
     root_bias: Tensor
@@ -94,16 +120,17 @@ class Answering(nn.Module):
         aligned = q.T @ bias
         vectors = vectors.to(head.last.weight)
         class_weight, class_bias = folded_queries(vectors, head.last)
+        narrow = next(head.parameters()).dtype
         buffers = {
-            "root": r,
-            "root_bias": aligned,
-            "rest": (bias.square().sum() - aligned.square().sum()).clamp(min=0),
-            "class_weight": class_weight,
-            "class_bias": class_bias,
-            "vectors": vectors,
+            "root": r.to(narrow),
+            "root_bias": aligned.float(),
+            "rest": (bias.square().sum() - aligned.square().sum()).clamp(min=0).float(),
+            "class_weight": class_weight.to(narrow),
+            "class_bias": class_bias.float(),
+            "vectors": vectors.float(),
         }
         for name, value in buffers.items():
-            self.register_buffer(name, value.detach().float())
+            self.register_buffer(name, value.detach())
         self.head = head
 
     @torch.no_grad()
@@ -112,12 +139,9 @@ class Answering(nn.Module):
     ) -> tuple[Float[Tensor, "voxel hidden"], Float[Tensor, " voxel"], Int[Tensor, " voxel"]]:
         """Hidden features, one over the norms, best classes."""
         hidden = self.head.hidden(rows)
-        narrow = hidden.dtype
-        product = linear(hidden, self.root.to(narrow), self.root_bias.to(narrow))
-        length = torch.linalg.vector_norm(product, dim=-1, dtype=torch.float32)
-        inverse = (length.square() + self.rest).clamp(min=1e-24).rsqrt()
-        logits = linear(hidden, self.class_weight.to(narrow), self.class_bias.to(narrow))
-        return hidden, inverse, logits.argmax(dim=-1)
+        weights = self.root.to(hidden.dtype), self.class_weight.to(hidden.dtype)
+        asked = Asked(weights[0], self.root_bias, self.rest, weights[1], self.class_bias)
+        return hidden, *fused_answers(hidden, asked)
 
 
 def folded_queries(
