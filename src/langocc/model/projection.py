@@ -54,19 +54,14 @@ def camera_numbers(rig: CameraRig, frame: int, quirks: Quirks) -> Float[Tensor, 
     intrinsics = rig.intrinsics[:, told]
     augmented = rig.augmented_from_ego[:, None].expand(-1, intrinsics.shape[1], -1, -1)
     numbers = [
-        intrinsics[..., 0, 0],
-        intrinsics[..., 1, 1],
-        intrinsics[..., 0, 2],
-        intrinsics[..., 1, 2],
-        *rig.input_from_image[..., :2, :].flatten(-2).unbind(-1),
-        augmented[..., 0, 0],
-        augmented[..., 0, 1],
-        augmented[..., 1, 0],
-        augmented[..., 1, 1],
-        augmented[..., 2, 2],
-        *key_from_cam(rig, told, quirks)[..., :3, :].flatten(-2).unbind(-1),
+        intrinsics.diagonal(dim1=-2, dim2=-1)[..., :2],
+        intrinsics[..., :2, 2],
+        rig.input_from_image[..., :2, :].flatten(-2),
+        augmented[..., :2, :2].flatten(-2),
+        augmented[..., 2, 2:],
+        key_from_cam(rig, told, quirks)[..., :3, :].flatten(-2),
     ]
-    return torch.stack(numbers, dim=-1).float()
+    return torch.cat(numbers, dim=-1).float()
 
 
 def frustum(
