@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from langocc.deploy.recorded import Recorded
 from langocc.deploy.answers import Asked, fused_answers
+from langocc.deploy.recorded import Recorded
 from langocc.field import FREE, OccupiedVoxels, VoxelField
 from langocc.render.volume import VoxelHead
 
@@ -142,6 +142,22 @@ class Answering(nn.Module):
         weights = self.root.to(hidden.dtype), self.class_weight.to(hidden.dtype)
         asked = Asked(weights[0], self.root_bias, self.rest, weights[1], self.class_bias)
         return hidden, *fused_answers(hidden, asked)
+
+
+def cosines(
+    vectors: Float[Tensor, "query out"],
+    hidden: Float[Tensor, "voxel hidden"],
+    inverse: Float[Tensor, " voxel"],
+    last: nn.Linear,
+) -> Float[Tensor, "query voxel"]:
+    """Cosine of each voxel's feature and each vector (any length but zero)."""
+    weight, bias = folded_queries(normalize(vectors.to(last.weight), dim=-1), last)
+    if len(vectors) == 1 and hidden.is_cuda and importlib.util.find_spec("triton") is not None:
+        from langocc.deploy.text_kernel import triton_cosines  # Triton is optional
+
+        return triton_cosines(weight, bias, hidden, inverse)
+    products = linear(hidden, weight.to(hidden.dtype))
+    return ((products.float() + bias) * inverse[:, None]).T
 
 
 def folded_queries(
