@@ -16,8 +16,9 @@ from torch.nn.functional import normalize
 from langocc.deploy.arrivals import augmentations_of
 from langocc.deploy.fast import Fast
 from langocc.deploy.feeding import arrived
-from langocc.deploy.prepared import PreparedField, cosines, folded_queries
+from langocc.deploy.prepared import PreparedField
 from langocc.deploy.stream import Stream
+from langocc.deploy.texts import cosines, folded_queries
 from langocc.features.sample import camera_rig
 
 text_kernel = pytest.importorskip("langocc.deploy.text_kernel", reason="Triton is not installed")

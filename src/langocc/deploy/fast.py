@@ -10,9 +10,10 @@ from torch import Tensor
 
 from langocc.deploy.compact import folded, narrowed
 from langocc.deploy.engine import Lifted
-from langocc.deploy.prepared import Answering, OneText, Prepared, PreparedField
+from langocc.deploy.prepared import Answering, Prepared, PreparedField
 from langocc.deploy.recorded import Recorded, Tensors
 from langocc.deploy.rig_rows import compared_rows, comparisons, lifted_rows, placements
+from langocc.deploy.texts import OneText
 from langocc.features.input_images import MEAN, STD
 from langocc.geometry.rig import CameraRig
 from langocc.model import stages

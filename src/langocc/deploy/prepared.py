@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A field whose answers are prepared for every voxel: a grid and texts cost next to nothing."""
 
-import importlib.util
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import linear, normalize
 
 from langocc.deploy.answers import Asked, fused_answers
-from langocc.deploy.recorded import Recorded
+from langocc.deploy.texts import OneText, cosines, folded_queries
 from langocc.field import FREE, OccupiedVoxels, VoxelField
 from langocc.render.volume import VoxelHead
 
@@ -31,30 +29,7 @@ class Prepared:
     inverse: Float[Tensor, " voxel"]
     vectors: Float[Tensor, "class out"]
     best: Int[Tensor, " voxel"]
-    text: "OneText | None" = None
-
-
-class OneText:
-    """Cosines of prepared voxels and one text on a GPU: a graph that reads them where they lie."""
-
-    def __init__(
-        self,
-        hidden: Float[Tensor, "voxel hidden"],
-        inverse: Float[Tensor, " voxel"],
-        last: nn.Linear,
-    ) -> None:
-        """Of tensors that are written again for each frame; see `Prepared`."""
-        self.hidden, self.inverse = hidden, inverse
-        self._ask = Recorded(lambda text: (cosines(text, hidden, inverse, last),), hidden.device)
-
-    def answers(self, prepared: Prepared, vectors: Float[Tensor, "query out"]) -> bool:
-        """Whether these are its tensors, and one text."""
-        is_mine = prepared.hidden is self.hidden and prepared.inverse is self.inverse
-        return is_mine and len(vectors) == 1
-
-    def __call__(self, vector: Float[Tensor, "1 out"]) -> Float[Tensor, "1 voxel"]:
-        """Cosine of each voxel's feature and the vector."""
-        return self._ask(vector.float())[0].clone()
+    text: OneText | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +46,7 @@ class PreparedField(VoxelField):
         if self.prepared is None:
             return super().query(vectors, chunk_voxels)
         said, text = self.prepared, self.prepared.text
-        if text is not None and text.answers(said, vectors):
+        if text is not None and text.answers(vectors, said.hidden, said.inverse):
             found = text(vectors)
         else:
             found = cosines(vectors, said.hidden, said.inverse, self._language_head().last)
@@ -142,29 +117,6 @@ class Answering(nn.Module):
         weights = self.root.to(hidden.dtype), self.class_weight.to(hidden.dtype)
         asked = Asked(weights[0], self.root_bias, self.rest, weights[1], self.class_bias)
         return hidden, *fused_answers(hidden, asked)
-
-
-def cosines(
-    vectors: Float[Tensor, "query out"],
-    hidden: Float[Tensor, "voxel hidden"],
-    inverse: Float[Tensor, " voxel"],
-    last: nn.Linear,
-) -> Float[Tensor, "query voxel"]:
-    """Cosine of each voxel's feature and each vector (any length but zero)."""
-    weight, bias = folded_queries(normalize(vectors.to(last.weight), dim=-1), last)
-    if len(vectors) == 1 and hidden.is_cuda and importlib.util.find_spec("triton") is not None:
-        from langocc.deploy.text_kernel import triton_cosines  # Triton is optional
-
-        return triton_cosines(weight, bias, hidden, inverse)
-    products = linear(hidden, weight.to(hidden.dtype))
-    return ((products.float() + bias) * inverse[:, None]).T
-
-
-def folded_queries(
-    vectors: Float[Tensor, "query out"], last: nn.Linear
-) -> tuple[Float[Tensor, "query hidden"], Float[Tensor, " query"]]:
-    """E (W h + b) = (E W) h + E b."""
-    return vectors @ last.weight, vectors @ last.bias
 
 
 def _are_same(one: Tensor, other: Tensor) -> bool:

@@ -38,7 +38,7 @@ def triton_cosines(
     hidden: Float[Tensor, "voxel hidden"],
     inverse: Float[Tensor, " voxel"],
 ) -> Float[Tensor, "1 voxel"]:
-    """As `prepared.cosines` of one text, folded; the text is not rounded to bfloat16."""
+    """As `texts.cosines` of one text, folded; the text is not rounded to bfloat16."""
     voxels, width = hidden.shape
     cosines = torch.empty(1, voxels, device=hidden.device)
     cosine_kernel[(triton.cdiv(voxels, BLOCK),)](
