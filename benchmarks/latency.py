@@ -130,8 +130,6 @@ class Bench:
         engine, count = self.engine(), self.made.config.model.input_frames
         images = self.images[:count].contiguous()
         self.take("stateless", lambda i: self.grid(engine.whole(images, self.rig(i))))
-        fixed = self.rig(0)
-        self.take("stateless, rig given", lambda i: self.grid(engine.whole(images, fixed)))
 
     def rig(self, index: int) -> CameraRig:
         """Of a frame and those before it."""

@@ -127,8 +127,9 @@ class Stream:
         Args:
             frame: Cameras, poses, time, scene. Later than the last one of the same scene.
             images: RGB camera images by name, None for a camera without one; or all network inputs
-                as one tensor; or None: the frame's image files. A file that is missing or damaged
-                is a camera without an image.
+                as one tensor (in pinned memory: not to be written until the answer has been read);
+                or None: the frame's image files. A file that is missing or damaged is a camera
+                without an image.
 
         Raises:
             ValueError: a frame that is not later than the last one, a camera that the stream does
