@@ -18,4 +18,4 @@ def test_model_kernels_compile(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.splitlines()) == 8, done.stdout
+    assert len(done.stdout.splitlines()) == 12, done.stdout

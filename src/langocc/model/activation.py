@@ -25,8 +25,28 @@ def activated(
     """ReLU(norm(x) + shortcut), in one pass where the norm can; `x` may be overwritten."""
     if isinstance(norm, ActivatingNorm):
         return norm.activated(x, shortcut)
-    x = norm(x)
+    return added_relu(norm(x), shortcut)
+
+
+def added_relu(
+    x: Float[Tensor, "batch channel *size"], shortcut: Float[Tensor, "batch channel *size"] | None
+) -> Float[Tensor, "batch channel *size"]:
+    """ReLU(x + shortcut); `x` may be overwritten."""
     return (x if shortcut is None else x + shortcut).relu_()
+
+
+class Chain(nn.Sequential):
+    """`nn.Sequential` in which a layer and the ReLU behind it are one operation, where they can."""
+
+    def forward(self, input: Float[Tensor, "batch _ *_"]) -> Float[Tensor, "batch _ *_"]:
+        """What the layers make of `input`, one after the other."""
+        layers = list(self)
+        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(after, nn.ReLU):
+                input = activated(layer, input)
+            elif not isinstance(layer, nn.ReLU):
+                input = layer(input)
+        return input
 
 
 def shifted_relu(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from langocc.model.activation import activated
+from langocc.model.batch_norm import ImageNorm
 from langocc.model.config import BackboneConfig
 
 
@@ -39,16 +40,16 @@ class Bottleneck(nn.Module):
         super().__init__()
         out_channels = 4 * channels
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = ImageNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = ImageNorm(channels)
         self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.bn3 = ImageNorm(out_channels)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                nn.BatchNorm2d(out_channels),
+                ImageNorm(out_channels),
             )
 
     def forward(self, x: Float[Tensor, "view _ _ _"]) -> Float[Tensor, "view _ _ _"]:
@@ -68,7 +69,7 @@ class Backbone(nn.Module):
         self.recompute = config.recompute
         width = config.width
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = ImageNorm(width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = _stage(width, width, config.blocks[0], stride=1)
         self.layer2 = _stage(4 * width, 2 * width, config.blocks[1], stride=2)

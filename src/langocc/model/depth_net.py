@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from langocc.model.activation import activated
+from langocc.model.activation import Chain, activated
+from langocc.model.batch_norm import ImageNorm
 from langocc.model.config import DepthConfig
 from langocc.model.dilated_pyramid import DilatedPyramid
 from langocc.model.projection import CAMERA_NUMBERS
@@ -39,8 +40,8 @@ class DepthNet(nn.Module):
         super().__init__()
         bins = config.bins
         # In the published order of parameters: published optimizer states count by it.
-        self.reduce = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()
+        self.reduce = Chain(
+            nn.Conv2d(channels, channels, 3, padding=1), ImageNorm(channels), nn.ReLU()
         )
         self.context = nn.Conv2d(channels, config.context_channels, 1)
         norm = nn.BatchNorm1d if norm_by_batch else CameraNorm
@@ -50,9 +51,9 @@ class DepthNet(nn.Module):
         self.stereo = (
             nn.Sequential(
                 nn.Conv2d(bins, bins, 3, stride=2, padding=1),
-                nn.BatchNorm2d(bins),
+                ImageNorm(bins),
                 nn.Conv2d(bins, bins, 3, stride=2, padding=1),
-                nn.BatchNorm2d(bins),
+                ImageNorm(bins),
             )
             if stereo
             else None
@@ -150,9 +151,9 @@ class BasicBlock(nn.Module):
         """Stride 1."""
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = ImageNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = ImageNorm(channels)
         same = in_channels == channels
         self.shortcut = nn.Identity() if same else nn.Conv2d(in_channels, channels, 1)
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 
 from langocc.model.activation import activated
+from langocc.model.batch_norm import VolumeNorm
 from langocc.model.config import EncoderConfig
-from langocc.model.volume_norm import VolumeNorm
 
 
 class ResidualBlock3d(nn.Module):

@@ -22,7 +22,7 @@ def fused_stereo_grid(
     input_size: tuple[int, int],
 ) -> Float[Tensor, "batch cam depth height width 2"]:
     """As `projection.stereo_grid`."""
-    if _runs_triton(frustum):
+    if runs_triton(frustum):
         from langocc.model.triton_ops import triton_stereo_grid  # Triton is optional
 
         return triton_stereo_grid(rig, frame, frustum, input_size)
@@ -35,7 +35,7 @@ def fused_grid_from(
     input_size: tuple[int, int],
 ) -> Float[Tensor, "batch cam depth height width 2"]:
     """As `projection.grid_from`."""
-    if _runs_triton(frustum):
+    if runs_triton(frustum):
         from langocc.model.triton_ops import triton_grid_from  # Triton is optional
 
         return triton_grid_from(numbers, frustum, input_size)
@@ -50,7 +50,7 @@ def fused_cells_from(
     truncated: bool,
 ) -> Int[Tensor, "batch cam depth height width"]:
     """Voxels of `projection.points_from`, as `lift.voxel_cells` numbers them."""
-    if _runs_triton(frustum):
+    if runs_triton(frustum):
         from langocc.model.triton_ops import triton_cells_from  # Triton is optional
 
         return triton_cells_from(numbers, frustum, grid, truncated=truncated)
@@ -67,7 +67,7 @@ def fused_cost_volume(
 ) -> Float[Tensor, "view depth height width"]:
     """As `cost_volume.stereo_cost_volume`, to the rounding of float32 sums."""
     cost_volume = gathered_cost_volume
-    if _runs_triton(current):
+    if runs_triton(current):
         from langocc.model.triton_ops import triton_cost_volume  # Triton is optional
 
         cost_volume = triton_cost_volume
@@ -83,7 +83,7 @@ def fused_splat(
     shape: tuple[int, int, int],
 ) -> Float[Tensor, "batch channel x y z"]:
     """As `lift.splat`, which is itself as fast as torch gets on a processor."""
-    if _runs_triton(depth):
+    if runs_triton(depth):
         from langocc.model.triton_ops import triton_splat  # Triton is optional
 
         return triton_splat(depth, context, cells, shape)
@@ -96,7 +96,7 @@ def fused_shifted_relu(
     shortcut: Float[Tensor, "batch channel *size"] | None = None,
 ) -> Float[Tensor, "batch channel *size"]:
     """As `activation.shifted_relu`; `x` may be overwritten."""
-    if _runs_triton(x):
+    if runs_triton(x):
         from langocc.model import triton_activation  # Triton is optional
 
         if triton_activation.is_in_rows(x):
@@ -108,7 +108,7 @@ def conv_relu(
     conv: nn.Conv2d | nn.Conv3d, x: Float[Tensor, "batch channel *size"]
 ) -> Float[Tensor, "batch out *_"]:
     """ReLU(conv(x)), the bias added in the same pass as ReLU where that is faster."""
-    if conv.bias is None or not _runs_triton(x):
+    if conv.bias is None or not runs_triton(x):
         return conv(x).relu_()
     given = conv.stride, conv.padding, conv.dilation, conv.groups
     convolve = conv2d if isinstance(conv, nn.Conv2d) else conv3d
@@ -116,7 +116,7 @@ def conv_relu(
     return fused_shifted_relu(out, conv.bias)
 
 
-def _runs_triton(tensor: Tensor) -> bool:
+def runs_triton(tensor: Tensor) -> bool:
     """The kernels add in float32, so doubles are left to torch."""
     is_narrow = tensor.dtype.itemsize <= 4
     return tensor.is_cuda and is_narrow and importlib.util.find_spec("triton") is not None

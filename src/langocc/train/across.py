@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from langocc.model.batch_norm import ImageNorm, VolumeNorm
 from langocc.model.depth_net import CameraNorm
-from langocc.model.volume_norm import VolumeNorm
 from langocc.train.processes import Processes
 
 
@@ -117,7 +117,7 @@ def spread_over(
         return []
     norm = nn.SyncBatchNorm if device.type == "cuda" else SynchronisedNorm
     replaced: dict[type, type] = {CameraNorm: GatheredCameraNorm, nn.Dropout: SharedDropout}
-    plain = (nn.BatchNorm1d, nn.BatchNorm2d, VolumeNorm)
+    plain = (nn.BatchNorm1d, nn.BatchNorm2d, ImageNorm, VolumeNorm)
     if synchronised:
         replaced |= dict.fromkeys(plain, norm)
     for parent in list(model.modules()):
