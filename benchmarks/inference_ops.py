@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv3d
+from torch.nn.functional import conv3d, linear
 
 from langocc.deploy.answers import Asked, answers, fused_answers
+from langocc.deploy.sums import sum_relu
 from langocc.model.activation import shifted_relu
 from langocc.model.fused import fused_shifted_relu
 from langocc.model.linear_relu import fused_linear_relu
@@ -82,6 +83,24 @@ def answering(device: str, voxels: int, repeats: int) -> None:
     row("norms, best classes", timed(device, repeats, *functions))
 
 
+def sums(device: str, repeats: int) -> None:
+    """How a bottleneck block ends: product, offset, shortcut, ReLU."""
+    for name, pixels, width in (
+        ("layer1", 12 * 64 * 176, 64),
+        ("layer2", 12 * 32 * 88, 128),
+        ("layer3", 12 * 16 * 44, 256),
+    ):
+        layer = nn.Linear(width, 4 * width).to(device, torch.bfloat16).requires_grad_(False)
+        x = torch.randn(pixels, width, device=device, dtype=torch.bfloat16)
+        shortcut = torch.randn(pixels, 4 * width, device=device, dtype=torch.bfloat16)
+
+        def apart(x: Tensor = x, layer: nn.Linear = layer, shortcut: Tensor = shortcut) -> Tensor:
+            return fused_shifted_relu(linear(x, layer.weight), layer.bias, shortcut)
+
+        given = x, layer, shortcut
+        row(f"end of block: {name}", timed(device, repeats, apart, lambda g=given: sum_relu(*g)))
+
+
 def stacked(device: str, repeats: int) -> None:
     """Two convolutions of one volume, and one with both kernels whose halves are copied out."""
     for channels in (32, 64):
@@ -139,6 +158,7 @@ def main() -> None:
         answering(options.device, options.voxels, options.repeats)
         if options.device == "cuda":
             activations(options.device, options.repeats)
+            sums(options.device, options.repeats)
             stacked(options.device, options.repeats)
 
 

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from langocc.deploy import compact_layers
 from langocc.deploy.compact import folded, narrowed
-from langocc.deploy.compact_layers import Offset, Pixelwise, ShiftedReLU, Untouched
+from langocc.deploy.compact_layers import Offset, Pixelwise, PixelwiseSum, ShiftedReLU, Untouched
 from langocc.model import decoder, langocc
 from langocc.predictor import Predictor
 
@@ -22,7 +22,8 @@ class Passes(TorchDispatchMode):
         super().__init__()
         self.found: Counter[str] = Counter()
         self.is_fused = False
-        fused = [(compact_layers, "fused_shifted_relu"), (compact_layers, "linear_relu")]
+        names = ("fused_shifted_relu", "linear_relu", "sum_relu")
+        fused = [(compact_layers, name) for name in names]
         for module, name in (*fused, (langocc, "conv_relu"), (decoder, "linear_relu")):
             monkeypatch.setattr(module, name, self._fused(getattr(module, name)))
 
@@ -73,8 +74,8 @@ def test_a_shortcut_gives_its_offset_away() -> None:
     model = folded(predictor().model)
     for name in (
         "backbone.conv1",
-        "backbone.layer2.0.conv3",
-        "backbone.layer2.0.downsample.0",
+        "backbone.layer2.0.inner.1",
+        "backbone.layer2.0.shortcut.0",
         "depth_net.blocks.0.shortcut",
         "encoder.stages.0.0.conv2",
         "encoder.stages.0.0.shortcut.0",
@@ -83,9 +84,9 @@ def test_a_shortcut_gives_its_offset_away() -> None:
         conv = model.get_submodule(name)
         assert isinstance(conv, nn.Conv2d | nn.Conv3d)
         assert conv.bias is None
-    assert isinstance(model.get_submodule("backbone.layer1.0.downsample.0"), Pixelwise)
-    assert isinstance(model.get_submodule("backbone.layer2.0.conv1"), Pixelwise)
-    assert isinstance(model.get_submodule("backbone.layer2.0.bn1"), Untouched)
+    assert isinstance(model.get_submodule("backbone.layer1.0.shortcut.0"), Pixelwise)
+    assert isinstance(model.get_submodule("backbone.layer2.0.inner.0"), Pixelwise)
+    assert isinstance(model.get_submodule("backbone.layer2.0.last"), PixelwiseSum)
     assert isinstance(model.get_submodule("depth_net.reduce.1"), ShiftedReLU)
 
 
@@ -113,6 +114,14 @@ def test_a_convolution_as_a_product(has_relu: bool) -> None:
         got = Pixelwise(conv, has_relu=has_relu)(given)
         torch.testing.assert_close(got, expected)
         assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_convolution_with_its_shortcut() -> None:
+    torch.manual_seed(0)
+    conv, x, shortcut = nn.Conv2d(8, 5, 1), torch.randn(2, 8, 3, 4), torch.randn(2, 5, 3, 4)
+    got = PixelwiseSum(conv)(x, shortcut)
+    torch.testing.assert_close(got, (conv(x) + shortcut).relu())
+    assert got.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_narrowed() -> None:

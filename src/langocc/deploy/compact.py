@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from langocc.deploy.compact_layers import Narrowing, Offset, Pixelwise, ShiftedReLU, Untouched
+from langocc.deploy.compact_layers import (
+    CompactBottleneck,
+    Narrowing,
+    Offset,
+    Pixelwise,
+    PixelwiseSum,
+    ShiftedReLU,
+    Untouched,
+)
 from langocc.model.backbone import Backbone, Bottleneck
 from langocc.model.depth_net import BasicBlock
 from langocc.model.encoder import Pyramid3d, ResidualBlock3d
@@ -16,7 +24,7 @@ from langocc.model.langocc import LangOcc
 
 Convolution = nn.Conv2d | nn.Conv3d
 Norm = nn.BatchNorm2d | nn.BatchNorm3d
-Block = Bottleneck | BasicBlock | ResidualBlock3d
+Block = BasicBlock | ResidualBlock3d
 
 
 def folded(model: LangOcc) -> LangOcc:
@@ -60,7 +68,7 @@ def narrowed(model: LangOcc, dtype: torch.dtype) -> LangOcc:
 
 
 def _fold_chain(chain: nn.Sequential) -> None:
-    """Convolution, norm and ReLU in a row, or what there is of them."""
+    """Blocks; convolution, norm and ReLU in a row, or what there is of them."""
     for index in reversed(range(len(chain) - 1)):
         layer, norm = chain[index], chain[index + 1]
         if isinstance(layer, Convolution) and isinstance(norm, Norm):
@@ -68,6 +76,8 @@ def _fold_chain(chain: nn.Sequential) -> None:
             del chain[index + 1]
     for index in reversed(range(len(chain))):
         layer = chain[index]
+        if isinstance(layer, Bottleneck):
+            chain[index] = _compact_bottleneck(layer)
         has_relu = index + 1 < len(chain) and isinstance(chain[index + 1], nn.ReLU)
         if _is_pixelwise(layer) or (has_relu and isinstance(layer, nn.Linear)):
             chain[index] = Pixelwise(layer, has_relu=has_relu)
@@ -77,23 +87,35 @@ def _fold_chain(chain: nn.Sequential) -> None:
             chain[index + 1] = ShiftedReLU(_bias_taken(layer))
 
 
+def _compact_bottleneck(block: Bottleneck) -> CompactBottleneck:
+    first, second, last = (
+        _scaled(block.get_submodule(f"conv{index}"), block.get_submodule(f"bn{index}"))
+        for index in (1, 2, 3)
+    )
+    assert _is_pixelwise(first)
+    assert _is_pixelwise(last)
+    inner = (Pixelwise(first, has_relu=True), second, ShiftedReLU(_bias_taken(second)))
+    shortcut = block.downsample or nn.Identity()
+    _take_biases(shortcut, last.bias)
+    return CompactBottleneck(nn.Sequential(*inner), PixelwiseSum(last), shortcut)
+
+
 def _fold_block(block: Block) -> None:
-    """The offset of the last norm takes that of a shortcut that is projected."""
+    """Each norm leaves an offset; the last takes that of a shortcut that is projected."""
     norms = [name for name, _ in block.named_children() if name.startswith(("bn", "norm"))]
     for index, norm in enumerate(norms, start=1):
         conv = _scaled(block.get_submodule(f"conv{index}"), block.get_submodule(norm))
-        if norm != norms[-1] and _is_pixelwise(conv):
-            _replace(block, norm, Untouched())
-            conv = Pixelwise(conv, has_relu=True)
-        else:
-            _replace(block, norm, Offset(_bias_taken(conv)))
         _replace(block, f"conv{index}", conv)
-    shortcut = block.downsample if isinstance(block, Bottleneck) else block.shortcut
-    last = block.get_submodule(norms[-1])
-    assert isinstance(last, Offset)
-    for conv in [] if shortcut is None else shortcut.modules():
+        _replace(block, norm, Offset(_bias_taken(conv)))
+    _take_biases(block.shortcut, block.get_buffer(f"{norms[-1]}.offset"))
+
+
+def _take_biases(shortcut: nn.Module, total: Tensor | None) -> None:
+    """Adds what a shortcut adds after its convolution to what is added to the sum."""
+    assert total is not None
+    for conv in shortcut.modules():
         if isinstance(conv, Convolution):
-            last.offset += _bias_taken(conv)
+            total += _bias_taken(conv)
 
 
 def _fold_stem(backbone: Backbone) -> None:

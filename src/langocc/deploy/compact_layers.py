@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from langocc.deploy.sums import sum_relu
 from langocc.model.activation import ActivatingNorm
 from langocc.model.fused import fused_shifted_relu
 from langocc.model.linear_relu import linear_relu
@@ -70,6 +71,34 @@ class Pixelwise(nn.Linear):
         rows = pixels.reshape(-1, self.in_features)
         rows = linear_relu(self, rows) if self.has_relu else super().forward(rows)
         return rows.view(*pixels.shape[:-1], -1).movedim(-1, 1)
+
+
+class PixelwiseSum(nn.Module):
+    """A 1x1 convolution with all that comes after it: offset, shortcut, ReLU."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        """The same weights; the convolution has a bias."""
+        super().__init__()
+        self.product = Pixelwise(conv, has_relu=False)
+
+    def forward(self, x: Map, shortcut: Tensor) -> Tensor:
+        """ReLU of what the convolution makes of `x`, and of the shortcut."""
+        pixels, beside = x.movedim(1, -1), shortcut.movedim(1, -1)
+        rows = sum_relu(pixels.flatten(0, -2), self.product, beside.flatten(0, -2))
+        return rows.view(beside.shape).movedim(-1, 1)
+
+
+class CompactBottleneck(nn.Module):
+    """`backbone.Bottleneck` in three passes."""
+
+    def __init__(self, inner: nn.Module, last: PixelwiseSum, shortcut: nn.Module) -> None:
+        """Its first two convolutions with their ReLU, its third, its shortcut."""
+        super().__init__()
+        self.inner, self.last, self.shortcut = inner, last, shortcut
+
+    def forward(self, x: Map) -> Tensor:
+        """Features after the block."""
+        return self.last(self.inner(x), self.shortcut(x))
 
 
 class Narrowing(nn.Module):
