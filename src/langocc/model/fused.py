@@ -11,8 +11,8 @@ from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rig import CameraRig
 from langocc.model.activation import shifted_relu
 from langocc.model.cost_volume_gathered import gathered_cost_volume
-from langocc.model.lift import splat, voxel_cells
-from langocc.model.projection import grid_from, points_from, stereo_grid
+from langocc.model.lift import cells_from, splat
+from langocc.model.projection import grid_from, stereo_grid
 
 
 def fused_stereo_grid(
@@ -49,12 +49,12 @@ def fused_cells_from(
     *,
     truncated: bool,
 ) -> Int[Tensor, "batch cam depth height width"]:
-    """Voxels of `projection.points_from`, as `lift.voxel_cells` numbers them."""
+    """As `lift.cells_from`; points that rounding moves over a border change voxels."""
     if runs_triton(frustum):
         from langocc.model.triton_ops import triton_cells_from  # Triton is optional
 
         return triton_cells_from(numbers, frustum, grid, truncated=truncated)
-    return voxel_cells(points_from(numbers, frustum), grid, truncated=truncated)
+    return cells_from(numbers, frustum, grid, truncated=truncated)
 
 
 def fused_cost_volume(

@@ -17,11 +17,17 @@ from langocc.model.cost_volume import stereo_cost_volume
 from langocc.model.decoder import PointDecoder
 from langocc.model.depth_net import DepthNet, LiftInput
 from langocc.model.encoder import Encoder3d, Pyramid3d, ResidualBlock3d
-from langocc.model.fused import conv_relu, fused_cost_volume, fused_splat, fused_stereo_grid
+from langocc.model.fused import (
+    conv_relu,
+    fused_cells_from,
+    fused_cost_volume,
+    fused_splat,
+    fused_stereo_grid,
+)
 from langocc.model.inputs import check_shapes, check_values
-from langocc.model.lift import splat, voxel_cells
+from langocc.model.lift import cells_from, splat
 from langocc.model.neck import Neck
-from langocc.model.projection import camera_numbers, frustum, lifted_points_m, stereo_grid
+from langocc.model.projection import camera_numbers, frustum, lift_numbers, stereo_grid
 from langocc.render.pointwise import apply_frugally, chunk_rows
 from langocc.teachers.reducer import Reducer
 
@@ -29,7 +35,8 @@ STEREO_GRIDS = {"readable": stereo_grid, "fused": fused_stereo_grid}
 COST_VOLUMES = {"readable": stereo_cost_volume, "fused": fused_cost_volume}
 """Implementations of the stereo cost volume and of its grid, by `ModelConfig.cost_volume`."""
 SPLATS = {"readable": splat, "fused": fused_splat}
-"""Implementations of the sum into voxels, by `ModelConfig.splat`."""
+CELLS = {"readable": cells_from, "fused": fused_cells_from}
+"""Implementations of the sum into voxels and of finding these, by `ModelConfig.splat`."""
 
 
 class LangOcc(nn.Module):
@@ -150,8 +157,9 @@ class LangOcc(nn.Module):
     ) -> Int[Tensor, "batch cam depth height width"]:
         """Voxel of each pixel of a frame at each depth, as `lift.voxel_cells` numbers them."""
         quirks, grid = self.config.quirks, self.config.grid
-        points_m = lifted_points_m(rig, frame, self.frustum16, quirks)
-        return voxel_cells(points_m, grid, truncated=quirks.truncated_cells)
+        numbers = lift_numbers(rig, frame, quirks)
+        cells = CELLS[self.config.splat]
+        return cells(numbers, self.frustum16, grid, truncated=quirks.truncated_cells)
 
     def decode(self, volume: Float[Tensor, "batch channel x y z"]) -> VoxelField:
         """Density and voxel features; the head's own answer is left to who asks the field."""

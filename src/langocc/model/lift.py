@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from langocc.geometry.grid import VoxelGrid
+from langocc.model.projection import points_from
 
 OUTSIDE = -1
 """Cell of a point that lies outside the grid."""
@@ -33,6 +34,17 @@ def voxel_cells(
         is_outside |= (cell < 0) | (cell >= cells)
         flat = flat * cells + cell
     return flat.masked_fill(is_outside, OUTSIDE)
+
+
+def cells_from(
+    numbers: Float[Tensor, "batch cam 27"],
+    frustum: Float[Tensor, "3 depth height width"],
+    grid: VoxelGrid,
+    *,
+    truncated: bool,
+) -> Int[Tensor, "batch cam depth height width"]:
+    """Voxels of `projection.points_from`, as `voxel_cells` numbers them."""
+    return voxel_cells(points_from(numbers, frustum), grid, truncated=truncated)
 
 
 def splat(

@@ -23,6 +23,9 @@ TILE = 4096
 PROGRAMS = 1024
 """Programs that share the rows, backward: each leaves its own sum for the offsets."""
 
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""torch's names for channels last, by the number of axes."""
+
 
 def triton_shifted_relu(
     x: Float[Tensor, "batch channel *size"],
@@ -73,7 +76,10 @@ def _forward(x: Tensor, offset: Tensor, shortcut: Tensor | None) -> Tensor:
 
 def is_in_rows(x: Tensor) -> bool:
     """Whether the channels of a pixel or voxel lie together, and nothing between them."""
-    return x.movedim(1, -1).is_contiguous()
+    layout = LAYOUTS.get(x.dim())
+    if layout is None:
+        return x.movedim(1, -1).is_contiguous()
+    return x.is_contiguous(memory_format=layout)  # the same, without the host making a view
 
 
 def as_rows(x: Tensor) -> Tensor:

@@ -137,7 +137,7 @@ def _forward(
     """Fills `out`; that and mean and inverse deviation of each channel, [2, channel]."""
     channels, rows = x.shape[1], x.numel() // x.shape[1]
     split = _split(rows, channels, STATISTICS)
-    statistics = torch.empty(2, channels, device=x.device)
+    statistics = x.new_empty(2, channels, dtype=torch.float32)
     kernels.statistics_kernel[(split.programs,)](
         x, statistics.new_empty(2, split.shares, channels), _arrivals_of(x), statistics,
         norm.running_mean, norm.running_var, norm.num_batches_tracked,
@@ -166,11 +166,10 @@ def _split(rows: int, channels: int, work: Work) -> Split:
 
 def _arrivals_of(x: Tensor) -> Tensor:
     """Counters of the stream that `x` is worked on in: kernels of one stream take turns."""
-    stream = torch.cuda.current_stream(x.device).cuda_stream if x.is_cuda else 0
-    return _arrivals(x.device, stream, triton.cdiv(x.shape[1], 4096))
+    return _arrivals(x.device, torch.cuda.current_stream(x.device).cuda_stream if x.is_cuda else 0)
 
 
 @cache
-def _arrivals(device: torch.device, stream: int, size: int) -> Tensor:
-    """Counters for blocks of channels, zero before every kernel and after."""
-    return torch.zeros(4096 * size, dtype=torch.int32, device=device)
+def _arrivals(device: torch.device, stream: int) -> Tensor:
+    """Counters, zero before every kernel and after; for 262,144 channels."""
+    return torch.zeros(4096, dtype=torch.int32, device=device)
