@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from langocc.model.activation import Chain
+from langocc.model.batch_norm import ImageNorm
+
 DILATIONS = (6, 12, 18)
 
 
@@ -36,8 +39,8 @@ class DilatedPyramid(nn.Module):
 
 def _normed(in_channels: int, channels: int, size: int, dilation: int) -> nn.Sequential:
     padding = dilation * (size // 2)
-    return nn.Sequential(
+    return Chain(
         nn.Conv2d(in_channels, channels, size, padding=padding, dilation=dilation, bias=False),
-        nn.BatchNorm2d(channels),
+        ImageNorm(channels),
         nn.ReLU(),
     )

@@ -72,6 +72,8 @@ def cost_volume_kernel(
 ):  # fmt: skip
     """Minus the cost of every depth of a few pixels; `match_kernel` says where they fall.
 
+    A pixel's scores lie together, as the convolutions behind take them.
+
     Walks along depth. Far away, neighbouring depths fall between the same four pixels of the
     reference: what those hold is read once, and a depth costs two products a channel.
     """
@@ -84,7 +86,7 @@ def cost_volume_kernel(
     reference += view * (H + 2) * (W + 2) * CHANNELS
     before = tl.full((PIXELS,), -1, tl.int32)
     apart, across, down, both = mine, mine, mine, mine
-    at = view * D * H * W + pixel
+    at, out = view * D * H * W + pixel, (view * H * W + pixel) * D
     end = (view + 1) * D * H * W
     found = tl.load(place + at, mask=valid, other=0)
     wx = tl.load(right + at, mask=valid, other=0.0)
@@ -107,8 +109,8 @@ def cost_volume_kernel(
         difference = apart + wx[:, None] * across + wy[:, None] * down
         difference += (wx * wy)[:, None] * both
         cost = tl.sum(tl.abs(difference), axis=1)
-        tl.store(score + at, -(cost + tl.where(found < 0, invalid_cost, 0.0)), mask=valid)
-        at += H * W
+        tl.store(score + out, -(cost + tl.where(found < 0, invalid_cost, 0.0)), mask=valid)
+        at, out = at + H * W, out + 1
         found, wx, wy = next_found, next_wx, next_wy
 
 

@@ -90,12 +90,12 @@ def triton_cost_volume(
 ) -> Float[Tensor, "view depth height width"]:
     """As `cost_volume.stereo_cost_volume`; sums in float32, whatever the features are."""
     (views, channels, height, width), bins = current.shape, grid.shape[1]
-    scores = grid.new_empty(grid.shape[:-1], dtype=torch.float32)
+    scores = grid.new_empty(views, height, width, bins, dtype=torch.float32)
     if scores.numel():
         bordered = reference.new_zeros(views, height + 2, width + 2, channels)
         bordered[:, 1:-1, 1:-1] = reference.permute(0, 2, 3, 1)
         watched = bordered[..., deciding_channel(channels)].float().contiguous()
-        place = torch.empty_like(scores, dtype=torch.int32)
+        place = grid.new_empty(grid.shape[:-1], dtype=torch.int32)
         right, below = torch.empty_like(scores), torch.empty_like(scores)
         points = scores[0].numel()
         kernels.match_kernel[(triton.cdiv(points, GRID_BLOCK), views)](
@@ -107,7 +107,7 @@ def triton_cost_volume(
             bins, height, width, float(invalid_cost),
             CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **MATCH,
         )  # fmt: skip
-    return scores.softmax(dim=1)
+    return scores.softmax(dim=-1).movedim(-1, 1)
 
 
 class _Splat(torch.autograd.Function):
