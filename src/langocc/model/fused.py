@@ -53,6 +53,7 @@ def fused_cells_from(
     if runs_triton(frustum):
         from langocc.model.triton_ops import triton_cells_from  # Triton is optional
 
+        numbers = numbers.to(frustum.device, non_blocking=True)
         return triton_cells_from(numbers, frustum, grid, truncated=truncated)
     return cells_from(numbers, frustum, grid, truncated=truncated)
 
