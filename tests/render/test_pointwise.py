@@ -14,6 +14,7 @@ from langocc.render.rows import unit_rows
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pointwise.CHUNK_ROWS, "cpu", 7)
+    monkeypatch.setitem(pointwise.BACKWARD_CHUNK_ROWS, "cpu", 5)
 
 
 def answers(is_frugal: bool, index: torch.Tensor | None, used: torch.Tensor):

@@ -15,6 +15,7 @@ from langocc.field import VoxelField
 from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
 from langocc.render.config import RenderConfig
+from langocc.render.lookup import Box
 from langocc.render.objective import LossConfig, objective
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -91,6 +92,36 @@ def test_geometry_alone():
         answers.append((seen.depth_m, gradient))
     for got, want in zip(*answers, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@interpreted
+def test_neighbouring_runs_name_a_voxel_once(monkeypatch):
+    """The same matrix with fewer entries; with groups of one, a run has eight."""
+    from langocc.render import triton_rays
+
+    generator = torch.Generator().manual_seed(6)
+    density = torch.rand(2, *SMALL.shape, generator=generator).to(DEVICE)
+    rays, uniforms = small_rays(5), torch.rand(10, 5, generator=generator).to(DEVICE)
+    origins, directions = rays.origins.flatten(0, 1), rays.directions.flatten(0, 1)
+    config = RenderConfig(far_m=4.0, proposals=6, samples=24)
+    box = Box(SMALL.lower_m, SMALL.upper_m)
+    space = triton_rays.RaySpace(origins, directions, 5, SMALL.shape, box, config)
+    found = {}
+    for group in (1, 2, 4):
+        monkeypatch.setattr(triton_rays, "GROUP", group)
+        _, _, sparse = triton_rays.weigh(
+            density, space, *triton_rays.place(density, space, uniforms)
+        )
+        is_used = torch.arange(24 * 8, device=DEVICE) < 8 * sparse.runs[:, None]
+        is_named = is_used & (sparse.voxel >= 0)
+        matrix = torch.zeros(10, density.numel(), device=DEVICE)
+        voxel = torch.where(is_named, sparse.voxel, 0).long()
+        matrix.scatter_add_(1, voxel, torch.where(is_named, sparse.share, 0.0))
+        assert int(sparse.visits.sum()) == int(is_named.sum())
+        found[group] = matrix, int(is_named.sum())
+    torch.testing.assert_close(found[2][0], found[1][0])
+    torch.testing.assert_close(found[4][0], found[1][0])
+    assert found[4][1] < 0.9 * found[2][1] < 0.81 * found[1][1]
 
 
 @interpreted

@@ -6,7 +6,7 @@ rays reaches only the voxels that rays touch. So nothing is kept, and the backwa
 the rows that have a gradient, a chunk at a time. It is exact: the other rows contribute zeros.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,14 +19,16 @@ from langocc.render.moved_rows import put, taken
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 Pointwise = Callable[[Tensor], tuple[Tensor, ...]]
 
-CHUNK_ROWS = {"cpu": 8192, "cuda": 3 << 17}
+CHUNK_ROWS = {"cpu": 8192, "cuda": 1 << 20}
 """Rows worked on at a time, at most: what fits a processor's cache, what keeps a GPU busy."""
+BACKWARD_CHUNK_ROWS = CHUNK_ROWS | {"cuda": 1 << 18}
+"""The same for the backward pass, which holds all layers of a chunk beside the gradients."""
 OTHER_CHUNK_ROWS = 65536
 
 
-def chunk_rows(count: int, device: str) -> int:
+def chunk_rows(count: int, device: str, at_most: Mapping[str, int] = CHUNK_ROWS) -> int:
     """Rows of a chunk when `count` rows are split evenly into as few as may be."""
-    chunks = -(-count // CHUNK_ROWS.get(device, OTHER_CHUNK_ROWS))
+    chunks = -(-count // at_most.get(device, OTHER_CHUNK_ROWS))
     return -(-count // max(chunks, 1)) or 1
 
 
@@ -104,13 +106,13 @@ def _parts_with_gradient(
     """Rows to work on, a chunk each: those with a gradient, or all."""
     count = gradients[0].shape[0]
     if not skips_zeros:
-        size = chunk_rows(count, device)
+        size = chunk_rows(count, device, BACKWARD_CHUNK_ROWS)
         return [slice(first, first + size) for first in range(0, count, size)]
     is_used = torch.zeros(count, dtype=torch.bool, device=gradients[0].device)
     for gradient in gradients:
         is_used |= (gradient != 0).flatten(1).any(1) if gradient.dim() > 1 else gradient != 0
     used = is_used.nonzero()[:, 0]
-    return list(used.split(chunk_rows(len(used), device)))
+    return list(used.split(chunk_rows(len(used), device, BACKWARD_CHUNK_ROWS)))
 
 
 def apply_frugally(

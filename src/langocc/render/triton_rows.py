@@ -54,13 +54,14 @@ def number_rows(rays: SparseRays, is_finite: Bool[Tensor, ""]) -> Rows:
     visits = rays.visits
     is_touched, end = visits > 0, visits.cumsum(0, dtype=torch.int32)
     row_of_voxel = is_touched.cumsum(0, dtype=torch.int32) - 1
+    # Every voxel writes its index to its row; those that have none write behind all rows.
+    place = torch.where(is_touched, row_of_voxel, len(visits)).long()
+    index = torch.arange(len(visits), device=visits.device)
+    touched = index.new_empty(len(visits) + 1).scatter_(0, place, index)
+    begin = end - visits
     last, total, finite = torch.stack([row_of_voxel[-1], end[-1], is_finite.int()]).tolist()
     refuse_unless(bool(finite))
-    # Every voxel writes its index to its row; those that have none write behind the last row.
-    place = torch.where(is_touched, row_of_voxel, last + 1).long()
-    index = torch.arange(len(visits), device=visits.device)
-    touched = index.new_empty(last + 2).scatter_(0, place, index)[:-1]
-    return Rows(touched, row_of_voxel, end - visits, total)
+    return Rows(touched[: last + 1], row_of_voxel, begin, total)
 
 
 class _Composite(torch.autograd.Function):
