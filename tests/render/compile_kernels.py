@@ -24,7 +24,6 @@ CONSTANTS = {
     "SLOTS": 800,
     "SLOT_BLOCK": 1024,
     "BLOCK": 16,
-    "GROUP": 4,
     "CHANNELS": 256,
     "CHANNEL_BLOCK": 256,
 }

@@ -17,6 +17,8 @@ from langocc.geometry.rays import RayBatch
 from langocc.render.config import RenderConfig
 from langocc.render.lookup import Box
 from langocc.render.objective import LossConfig, objective
+from langocc.render.triton_rays import RaySpace, place, weigh
+from langocc.render.visits import merge_visits
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = VoxelGrid((-2.0, -1.5, -1.0), (2.0, 1.5, 1.0), 0.5)
@@ -95,33 +97,32 @@ def test_geometry_alone():
 
 
 @interpreted
-def test_neighbouring_runs_name_a_voxel_once(monkeypatch):
-    """The same matrix with fewer entries; with groups of one, a run has eight."""
-    from langocc.render import triton_rays
-
+def test_a_pair_of_runs_names_a_voxel_once():
+    """The matrix of the torch version, with fewer entries."""
     generator = torch.Generator().manual_seed(6)
     density = torch.rand(2, *SMALL.shape, generator=generator).to(DEVICE)
     rays, uniforms = small_rays(5), torch.rand(10, 5, generator=generator).to(DEVICE)
     origins, directions = rays.origins.flatten(0, 1), rays.directions.flatten(0, 1)
     config = RenderConfig(far_m=4.0, proposals=6, samples=24)
     box = Box(SMALL.lower_m, SMALL.upper_m)
-    space = triton_rays.RaySpace(origins, directions, 5, SMALL.shape, box, config)
-    found = {}
-    for group in (1, 2, 4):
-        monkeypatch.setattr(triton_rays, "GROUP", group)
-        _, _, sparse = triton_rays.weigh(
-            density, space, *triton_rays.place(density, space, uniforms)
-        )
-        is_used = torch.arange(24 * 8, device=DEVICE) < 8 * sparse.runs[:, None]
-        is_named = is_used & (sparse.voxel >= 0)
-        matrix = torch.zeros(10, density.numel(), device=DEVICE)
-        voxel = torch.where(is_named, sparse.voxel, 0).long()
-        matrix.scatter_add_(1, voxel, torch.where(is_named, sparse.share, 0.0))
-        assert int(sparse.visits.sum()) == int(is_named.sum())
-        found[group] = matrix, int(is_named.sum())
-    torch.testing.assert_close(found[2][0], found[1][0])
-    torch.testing.assert_close(found[4][0], found[1][0])
-    assert found[4][1] < 0.9 * found[2][1] < 0.81 * found[1][1]
+    space = RaySpace(origins, directions, 5, SMALL.shape, box, config)
+    centres, cells = place(density, space, uniforms)
+    weights, _, sparse = weigh(density, space, centres, cells)
+    is_named = torch.arange(24 * 8, device=DEVICE) < 8 * sparse.runs[:, None]
+    is_named &= sparse.voxel >= 0
+    voxel = torch.where(is_named, sparse.voxel, 0).long()
+    matrix = torch.zeros(10, density.numel(), device=DEVICE)
+    matrix.scatter_add_(1, voxel, torch.where(is_named, sparse.share, 0.0))
+    points_m = (origins[:, None] + centres[..., None] * directions[:, None]).unflatten(0, (2, 5))
+    expected = merge_visits(weights.unflatten(0, (2, 5)), points_m, box, SMALL.shape)
+    ray = torch.bucketize(
+        torch.arange(len(expected.voxel), device=DEVICE), expected.begin, right=True
+    )
+    dense = torch.zeros_like(matrix).index_put_(
+        (ray - 1, expected.voxel), expected.share, accumulate=True
+    )
+    torch.testing.assert_close(matrix, dense, rtol=1e-5, atol=1e-6)
+    assert int(sparse.visits.sum()) == int(is_named.sum()) < 0.9 * len(expected.voxel)
 
 
 @interpreted

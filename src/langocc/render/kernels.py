@@ -3,8 +3,8 @@
 
 Each ray is one program. A ray's samples that lie between the same eight voxels form a run; run i of
 a ray has its eight voxels and shares in slots 8 i .. 8 i + 7 of the ray's fixed-size part of the
-tables `voxel` and `share`. Together they are a sparse matrix of rays x voxels. A voxel that an
-earlier run of the same group names already is left to that run's slot.
+tables `voxel` and `share`. Together they are a sparse matrix of rays x voxels. A voxel that both
+runs of a pair name is left to the first one's slot.
 """
 # ruff: noqa: ANN001, ANN201, ANN202, N803 - Triton types arguments; constants are upper case there.
 
@@ -99,28 +99,23 @@ def _voxel_of_cell(cell, Y, Z):
 
 @triton.jit
 @no_type_check
-def _slots(
-    cells, begin, ray, k, run, mask, ix, iy, iz, Y, Z, SAMPLES: tl.constexpr, GROUP: tl.constexpr
-):
-    """Slot of each voxel around each sample: that of the first run of the group that names it.
+def _slots(cells, ray, k, start, run, mask, ix, iy, iz, Y, Z, SAMPLES: tl.constexpr):
+    """Slot of each voxel around each sample: of a pair of runs, that of the first that names it.
 
-    Runs are neighbours while no sample between them is away from the grid.
+    Runs are a pair unless a sample between them is away from the grid.
     """
     corner = tl.arange(0, 8)[None, :]
-    jx, jy, jz = ix[:, None] + corner // 4, iy[:, None] + corner // 2 % 2, iz[:, None] + corner % 2
-    slot = run[:, None] * 8 + corner
-    first = tl.load(begin + ray * SAMPLES + k, mask=mask, other=0)
-    for back in tl.static_range(1, GROUP):
-        mask &= (first > 0) & (run % GROUP >= back)
-        last = ray * SAMPLES + first - 1
-        cell = tl.load(cells + last, mask=mask, other=-1)
-        first = tl.load(begin + last, mask=mask, other=0)
-        mask &= cell >= 0
-        bx, by, bz = _voxel_of_cell(cell, Y, Z)
-        dx, dy, dz = jx - bx[:, None], jy - by[:, None], jz - bz[:, None]
-        named = mask[:, None] & (dx >= 0) & (dx < 2) & (dy >= 0) & (dy < 2) & (dz >= 0) & (dz < 2)
-        slot = tl.where(named, (run - back)[:, None] * 8 + dx * 4 + dy * 2 + dz, slot)
-    return slot
+    first = tl.associative_scan(tl.where(start, k, 0), 0, _later)
+    before = tl.load(cells + ray * SAMPLES + first - 1, mask=mask & (run % 2 == 1), other=-1)
+    bx, by, bz = _voxel_of_cell(before, Y, Z)
+    dx = (ix - bx)[:, None] + corner // 4
+    dy = (iy - by)[:, None] + corner // 2 % 2
+    dz = (iz - bz)[:, None] + corner % 2
+    shared = (dx >= 0) & (dx < 2) & (dy >= 0) & (dy < 2) & (dz >= 0) & (dz < 2)
+    shared &= (before >= 0)[:, None]
+    return tl.where(
+        shared, (run[:, None] - 1) * 8 + dx * 4 + dy * 2 + dz, run[:, None] * 8 + corner
+    )
 
 
 @triton.jit
@@ -196,14 +191,13 @@ def place_kernel(
 @no_type_check
 def weigh_kernel(
     density, origins, directions, centres, cells,
-    sigma, weights, share, voxel, begin, runs, visits,
+    sigma, weights, share, voxel, runs, visits,
     rays, near, far, lx, ly, lz, sx, sy, sz, X, Y, Z,
-    SAMPLES: tl.constexpr, SAMPLE_BLOCK: tl.constexpr, GROUP: tl.constexpr,
+    SAMPLES: tl.constexpr, SAMPLE_BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Densities and weights of a ray's samples, and its row of the sparse matrix.
 
-    `share` and `visits`, how many rays name a voxel, must come filled with zeros. `begin` keeps the
-    sample that each sample's run begins with.
+    `share` and `visits`, how many slots name a voxel, must come filled with zeros.
     """
     ray = tl.program_id(0).to(tl.int64)
     scene = (ray // rays) * X * Y * Z
@@ -221,12 +215,9 @@ def weigh_kernel(
     tl.store(sigma + ray * SAMPLES + k, density_here, mask=valid)
     tl.store(weights + ray * SAMPLES + k, weight, mask=valid)
     tl.store(runs + ray, tl.sum(start.to(tl.int32), 0))
-    first = tl.associative_scan(tl.where(start, k, 0), 0, _later)
-    tl.store(begin + ray * SAMPLES + k, first, mask=valid)
-    tl.debug_barrier()  # the slots of a sample depend on where other samples' runs begin
     index, inside, part = _corners(ix, iy, iz, fx, fy, fz, X, Y, Z)
     own = run[:, None] * 8 + tl.arange(0, 8)[None, :]
-    slot = _slots(cells, begin, ray, k, run, on_grid, ix, iy, iz, Y, Z, SAMPLES, GROUP)
+    slot = _slots(cells, ray, k, start, run, on_grid, ix, iy, iz, Y, Z, SAMPLES)
     named = inside & (slot == own)
     starts = start[:, None] & (own >= 0)
     table = ray * SAMPLES * 8
@@ -238,9 +229,9 @@ def weigh_kernel(
 @triton.jit
 @no_type_check
 def weigh_backward_kernel(
-    sigma, origins, directions, centres, cells, begin, d_weights, d_share, d_density,
+    sigma, origins, directions, centres, cells, d_weights, d_share, d_density,
     rays, near, far, lx, ly, lz, sx, sy, sz, X, Y, Z,
-    SAMPLES: tl.constexpr, SAMPLE_BLOCK: tl.constexpr, GROUP: tl.constexpr,
+    SAMPLES: tl.constexpr, SAMPLE_BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Adds a ray's gradient to `d_density`; the order of sums varies from run to run."""
     ray = tl.program_id(0).to(tl.int64)
@@ -248,14 +239,14 @@ def weigh_backward_kernel(
     k = tl.arange(0, SAMPLE_BLOCK)
     valid = k < SAMPLES
     centre, length = _lengths(centres, ray, k, valid, near, far, SAMPLES)
-    cell, _start, run = _runs(cells, ray, k, valid, SAMPLES)
+    cell, start, run = _runs(cells, ray, k, valid, SAMPLES)
     ix, iy, iz, fx, fy, fz = _in_cell(
         origins, directions, ray, centre, cell, lx, ly, lz, sx, sy, sz, X, Y, Z
     )
     on_grid = cell >= 0
     index, inside, part = _corners(ix, iy, iz, fx, fy, fz, X, Y, Z)
     inside &= on_grid[:, None]
-    slot = _slots(cells, begin, ray, k, run, on_grid, ix, iy, iz, Y, Z, SAMPLES, GROUP)
+    slot = _slots(cells, ray, k, start, run, on_grid, ix, iy, iz, Y, Z, SAMPLES)
     slot += ray * SAMPLES * 8
     d_weight = tl.load(d_weights + ray * SAMPLES + k, mask=valid, other=0.0)
     d_weight += tl.sum(part * tl.load(d_share + slot, mask=inside, other=0.0), axis=1)

@@ -20,8 +20,6 @@ PLACE = {"num_warps": 1}
 WEIGH = {"num_warps": 8}
 WEIGH_BACKWARD = {"num_warps": 4}
 """Warps that work on a ray, by kernel: the fastest on an H200 (docs/performance.md)."""
-GROUP = 4
-"""Neighbouring runs of a ray that name a voxel once."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class SparseRays:
 
     Attributes:
         share: Weight of a voxel in a ray; differentiable.
-        voxel: Flat voxel index over [batch, x, y, z], -1 outside the grid, or where a neighbouring run
-            of the ray names it.
+        voxel: Flat voxel index over [batch, x, y, z]; -1: outside the grid, or named by the run
+            before.
         runs: Runs of each ray.
         visits: How many slots name each voxel.
     """
@@ -108,18 +106,16 @@ class _Weigh(torch.autograd.Function):
         sigma, weights = torch.empty_like(centres), torch.empty_like(centres)
         share = density.new_zeros(rays, samples * 8)
         voxel = torch.empty(rays, samples * 8, dtype=torch.int32, device=device)
-        begin = torch.empty(rays, samples, dtype=torch.int32, device=device)
         runs = torch.empty(rays, dtype=torch.int32, device=device)
         visits = torch.zeros(density.numel(), dtype=torch.int32, device=device)
         if rays:
             kernels.weigh_kernel[(rays,)](
                 density.contiguous(), space.origins, space.directions, centres, cells,
-                sigma, weights, share, voxel, begin, runs, visits, *space.arguments,
-                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples),
-                GROUP=GROUP, **WEIGH,
+                sigma, weights, share, voxel, runs, visits, *space.arguments,
+                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH,
             )  # fmt: skip
         ctx.space, ctx.shape = space, density.shape
-        ctx.save_for_backward(sigma, centres, cells, begin)
+        ctx.save_for_backward(sigma, centres, cells)
         ctx.mark_non_differentiable(sigma, voxel, runs, visits)
         return weights, share, sigma, voxel, runs, visits
 
@@ -128,16 +124,15 @@ class _Weigh(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Context, d_weights: Tensor, d_share: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, ...]:
-        sigma, centres, cells, begin = ctx.saved_tensors
+        sigma, centres, cells = ctx.saved_tensors
         space: RaySpace = ctx.space
         d_density = torch.zeros(ctx.shape, dtype=torch.float32, device=sigma.device)
         rays, samples = centres.shape
         if rays:
             kernels.weigh_backward_kernel[(rays,)](
-                sigma, space.origins, space.directions, centres, cells, begin,
+                sigma, space.origins, space.directions, centres, cells,
                 d_weights.contiguous(), d_share.contiguous(), d_density, *space.arguments,
-                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples),
-                GROUP=GROUP, **WEIGH_BACKWARD,
+                SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH_BACKWARD,
             )  # fmt: skip
         return d_density, None, None, None
 
