@@ -4,7 +4,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from langocc.render import kernels
+from langocc.render import ray_kernels, row_kernels
 
 TABLES = {
     **dict.fromkeys(["rows", "seen", "d_seen", "d_rows", "product", "scaled"], "*bf16"),
@@ -28,9 +28,9 @@ CONSTANTS = {
     "CHANNEL_BLOCK": 256,
 }
 
-for name in dir(kernels):
+KERNELS = {**vars(ray_kernels), **vars(row_kernels)}
+for name, kernel in KERNELS.items():
     if name.endswith("_kernel"):
-        kernel = getattr(kernels, name)
         constants = {n: CONSTANTS[n] for n in kernel.arg_names if n in CONSTANTS}
         signature = {
             n: "constexpr" if n in constants else TABLES.get(n, "*fp32") for n in kernel.arg_names

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from langocc.render import kernels
+from langocc.render import ray_kernels, row_kernels
 
 
 def test_kernels_compile(tmp_path: Path) -> None:
@@ -26,4 +26,9 @@ def test_kernels_compile(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     compiled = {line.split()[0] for line in done.stdout.splitlines()}
-    assert compiled == {name for name in dir(kernels) if name.endswith("_kernel")}
+    assert compiled == {
+        name
+        for kernels in (ray_kernels, row_kernels)
+        for name in dir(kernels)
+        if name.endswith("_kernel")
+    }

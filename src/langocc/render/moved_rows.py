@@ -41,12 +41,12 @@ def _runs_triton(tensor: Tensor) -> bool:
 def _move(packed: Tensor, index: Tensor, table: Tensor, *, takes: bool) -> None:
     import triton  # optional
 
-    from langocc.render import kernels
+    from langocc.render import row_kernels
 
     count, channels = packed.shape
     if count:
         constants: dict[str, Any] = {"CHANNELS": channels, "TAKES": takes} | MOVE
-        kernels.move_rows_kernel[(triton.cdiv(count, MOVE["BLOCK"]),)](
+        row_kernels.move_rows_kernel[(triton.cdiv(count, MOVE["BLOCK"]),)](
             packed, index, table, count,
             CHANNEL_BLOCK=triton.next_power_of_2(channels), **constants,
         )  # fmt: skip

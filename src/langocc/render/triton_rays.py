@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from langocc.render import kernels
+from langocc.render import ray_kernels
 from langocc.render.config import RenderConfig
 from langocc.render.lookup import Box
 
@@ -87,7 +87,7 @@ def place(
     centres = density.new_empty(rays, samples)
     cells = torch.empty(rays, samples, dtype=torch.int32, device=density.device)
     if rays:
-        kernels.place_kernel[(rays,)](
+        ray_kernels.place_kernel[(rays,)](
             density.contiguous(), space.origins, space.directions, uniforms.contiguous(),
             centres, cells, *space.arguments,
             PROPOSALS=proposals, SAMPLES=samples,
@@ -109,7 +109,7 @@ class _Weigh(torch.autograd.Function):
         runs = torch.empty(rays, dtype=torch.int32, device=device)
         visits = torch.zeros(density.numel(), dtype=torch.int32, device=device)
         if rays:
-            kernels.weigh_kernel[(rays,)](
+            ray_kernels.weigh_kernel[(rays,)](
                 density.contiguous(), space.origins, space.directions, centres, cells,
                 sigma, weights, share, voxel, runs, visits, *space.arguments,
                 SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH,
@@ -129,7 +129,7 @@ class _Weigh(torch.autograd.Function):
         d_density = torch.zeros(ctx.shape, dtype=torch.float32, device=sigma.device)
         rays, samples = centres.shape
         if rays:
-            kernels.weigh_backward_kernel[(rays,)](
+            ray_kernels.weigh_backward_kernel[(rays,)](
                 sigma, space.origins, space.directions, centres, cells,
                 d_weights.contiguous(), d_share.contiguous(), d_density, *space.arguments,
                 SAMPLES=samples, SAMPLE_BLOCK=triton.next_power_of_2(samples), **WEIGH_BACKWARD,

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from langocc.render import kernels
+from langocc.render import row_kernels
 from langocc.render.triton_rays import SparseRays
 from langocc.render.volume import refuse_unless
 
@@ -81,11 +81,11 @@ class _Composite(torch.autograd.Function):
         seen, seen_inverse = rows.new_empty(rays, channels), share.new_empty(rays)
         blocks = {"CHANNELS": channels, "CHANNEL_BLOCK": triton.next_power_of_2(channels)}
         if count:
-            kernels.norms_kernel[(triton.cdiv(count, NORMS["BLOCK"]),)](
+            row_kernels.norms_kernel[(triton.cdiv(count, NORMS["BLOCK"]),)](
                 rows, rows @ gram, cross, square, inverse, count, **blocks, **NORMS
             )
         if rays:
-            kernels.composite_kernel[(rays,)](
+            row_kernels.composite_kernel[(rays,)](
                 rows, inverse, numbered.row_of_voxel, sparse.voxel, share, sparse.runs,
                 seen, seen_inverse,
                 SLOTS=slots, **blocks, **COMPOSITE,
@@ -105,14 +105,14 @@ class _Composite(torch.autograd.Function):
         rays, slots = share.shape
         d_share = torch.empty_like(share)  # nobody reads the slots that no run uses
         if rays:
-            kernels.share_backward_kernel[(rays,)](
+            row_kernels.share_backward_kernel[(rays,)](
                 rows, inverse, numbered.row_of_voxel, sparse.voxel, sparse.runs,
                 d_seen, d_seen_inverse, d_share,
                 SLOTS=slots, **blocks, **SHARES,
             )  # fmt: skip
         d_rows, d_norm, scaled = torch.empty_like(rows), torch.empty_like(inverse), rows @ gram
         if rows.shape[0]:
-            kernels.rows_backward_kernel[(rows.shape[0],)](
+            row_kernels.rows_backward_kernel[(rows.shape[0],)](
                 *_visits_by_voxel(share, sparse, numbered), numbered.touched, numbered.begin,
                 sparse.visits, rows, scaled, cross, inverse, d_seen, d_seen_inverse,
                 d_rows, scaled, d_norm, **blocks, **ROWS,
@@ -128,7 +128,7 @@ def _visits_by_voxel(
     rays, slots = share.shape
     ray_of = torch.empty(numbered.total, dtype=torch.int32, device=share.device)
     share_of = share.new_empty(numbered.total)
-    kernels.transpose_kernel[(rays,)](
+    row_kernels.transpose_kernel[(rays,)](
         sparse.voxel, share, sparse.runs, numbered.begin.clone(), ray_of, share_of,
         SLOTS=slots, SLOT_BLOCK=triton.next_power_of_2(slots), **TRANSPOSE,
     )  # fmt: skip
