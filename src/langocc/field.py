@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The voxel field: what the network says about the space around the vehicle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,11 +15,9 @@ from langocc.render.config import RenderConfig
 from langocc.render.lookup import Box, lookup
 from langocc.render.readable import usable_rays
 from langocc.render.rendered import RenderedRays
-from langocc.render.renderer import render_rays
+from langocc.render.renderer import features_at, render_rays
 from langocc.render.rows import unit_rows
 from langocc.render.sampling import draw_uniforms
-from langocc.render.sparse import visited_features
-from langocc.render.visits import point_visits
 from langocc.render.volume import Volume, VoxelHead, refuse_unless
 
 __all__ = ["FREE", "OccupiedVoxels", "PointAnswers", "VoxelField", "VoxelHead"]
@@ -147,15 +145,16 @@ class VoxelField:
 
         Source: method.md sections 4 and 8.
         """
-        head = self._language_head()
+        self._language_head()
         self._check_finite()
-        volume, box = self.volume, Box(self.grid.lower_m, self.grid.upper_m)
+        box = Box(self.grid.lower_m, self.grid.upper_m)
+        volume = replace(self.volume, box=box)
         on_faces = self.values_on_faces if align_corners is None else align_corners
         density = lookup(self.density[..., None], points_m, box, on_faces)[..., 0]
-        chunks = []
-        for part in points_m.split(chunk_points, dim=1):
-            visits = point_visits(part, box, volume.cells, on_faces)
-            chunks.append(visited_features(volume, head, visits).unflatten(0, part.shape[:2]))
+        chunks = [
+            features_at(volume, part, align_corners=on_faces)
+            for part in points_m.split(chunk_points, dim=1)
+        ]
         return PointAnswers(density, torch.cat(chunks, dim=1))
 
     @torch.no_grad()

@@ -15,10 +15,13 @@ from langocc.field import VoxelField
 from langocc.geometry.grid import VoxelGrid
 from langocc.geometry.rays import RayBatch
 from langocc.render.config import RenderConfig
+from langocc.render.fused import points_fused
 from langocc.render.lookup import Box
 from langocc.render.objective import LossConfig, objective
+from langocc.render.sparse import features_at
 from langocc.render.triton_rays import RaySpace, place, weigh
 from langocc.render.visits import merge_visits
+from langocc.render.volume import Volume
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = VoxelGrid((-2.0, -1.5, -1.0), (2.0, 1.5, 1.0), 0.5)
@@ -74,7 +77,7 @@ def test_kernels_equal_readable(proposals, samples, bias):
         )
     torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-6)
     for got, want in zip(gradients, expected_gradients, strict=True):
-        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * float(want.abs().max()))
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * float(want.detach().abs().max()))
 
 
 @interpreted
@@ -123,6 +126,29 @@ def test_a_pair_of_runs_names_a_voxel_once():
     )
     torch.testing.assert_close(matrix, dense, rtol=1e-5, atol=1e-6)
     assert int(sparse.visits.sum()) == int(is_named.sum()) < 0.9 * len(expected.voxel)
+
+
+@interpreted
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_points_equal_torch(align_corners):
+    """Inside, at the border, far outside: values to 1e-5, gradients to 1e-5 of their largest."""
+    generator = torch.Generator().manual_seed(7)
+    density = torch.rand(2, *SMALL.shape, generator=generator).to(DEVICE)
+    features = torch.randn(2, *SMALL.shape, 6, generator=generator).to(DEVICE)
+    points_m = (torch.randn(2, 40, 3, generator=generator) * 1.5).to(DEVICE)
+    points_m[:, 0], points_m[:, 1] = 1e9, torch.tensor(SMALL.lower_m)
+    head, box = random_head().to(DEVICE), Box(SMALL.lower_m, SMALL.upper_m)
+    answers = []
+    for ask in (points_fused, features_at):
+        leaf = features.clone().requires_grad_()
+        volume = Volume(density, leaf, head, "language", box)
+        found = ask(volume, head, points_m, align_corners=align_corners)
+        loss = (found * found.detach().roll(1, dims=1)).sum()
+        answers.append((found, *torch.autograd.grad(loss, [leaf, *head.parameters()])))
+    assert not answers[0][0][:, 0].any()
+    assert answers[0][0].any(-1).sum() > 20
+    for got, want in zip(*answers, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * float(want.detach().abs().max()))
 
 
 @interpreted

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from langocc.render import sparse
 from langocc.render.config import RenderConfig
 from langocc.render.readable import (
     composite_colour,
@@ -19,7 +20,6 @@ from langocc.render.readable import (
     render_geometry,
 )
 from langocc.render.rendered import RenderedRays
-from langocc.render.sparse import sparse_coefficients, sparse_features
 from langocc.render.volume import Volume, VoxelHead, refuse_unless
 
 
@@ -49,6 +49,33 @@ def render_rays(
     return RenderedRays.concatenate(
         [render(origins[:, rays], directions[:, rays], uniforms[:, rays]) for rays in chunks]
     )
+
+
+def features_at(
+    volume: Volume,
+    points_m: Float[Tensor, "batch point 3"],
+    *,
+    align_corners: bool = True,
+) -> Float[Tensor, "batch point out"]:
+    """Unit features of a language field at points, as rays composite them; 0 outside.
+
+    Differentiable in features and head.
+
+    Args:
+        volume: Features and their head.
+        points_m: In the frame of the box, metres.
+        align_corners: As in `lookup.voxel_coordinates`.
+
+    Raises:
+        ValueError: the volume has no language head, or density that is not finite.
+    """
+    if volume.head is None or volume.variant != "language":
+        raise ValueError(f"volume: expected a language head, got variant {volume.variant!r}")
+    if _runs_triton(volume):
+        from langocc.render.fused import points_fused  # Triton is optional
+
+        return points_fused(volume, volume.head, points_m, align_corners=align_corners)
+    return sparse.features_at(volume, volume.head, points_m, align_corners=align_corners)
 
 
 def _renderer(volume: Volume, config: RenderConfig) -> Callable[..., RenderedRays]:
@@ -89,12 +116,12 @@ def _render_in_torch(
     if head is None:
         return seen
     if volume.variant == "rgb":
-        coefficients = sparse_coefficients(volume, head, samples) if whole is None else whole
+        coefficients = sparse.sparse_coefficients(volume, head, samples) if whole is None else whole
         coefficients = coefficients.to(density)
         colour = composite_colour(coefficients, seen.weights, samples, directions, box)
         return replace(seen, colour=colour)
     if whole is None:
-        return replace(seen, features=sparse_features(volume, head, seen.weights, samples))
+        return replace(seen, features=sparse.sparse_features(volume, head, seen.weights, samples))
     return replace(seen, features=composite_features(whole, seen.weights, samples, box))
 
 
@@ -104,9 +131,12 @@ def _uses_triton(volume: Volume, config: RenderConfig) -> bool:
         if volume.variant == "rgb":
             raise ValueError("implementation: expected sparse or readable for rgb, got triton")
         return True
+    return config.implementation == "fused" and _runs_triton(volume)
+
+
+def _runs_triton(volume: Volume) -> bool:
     return (
-        config.implementation == "fused"
-        and volume.variant == "language"
+        volume.variant == "language"
         and volume.density.is_cuda
         and volume.density.dtype.itemsize <= 4
         and importlib.util.find_spec("triton") is not None

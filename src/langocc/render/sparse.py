@@ -11,7 +11,13 @@ from torch import Tensor
 
 from langocc.render.readable import Samples
 from langocc.render.rows import features_of_rays, gather_rows, unit_rows
-from langocc.render.visits import Visits, composite_rows, merge_visits, number_touched
+from langocc.render.visits import (
+    Visits,
+    composite_rows,
+    merge_visits,
+    number_touched,
+    point_visits,
+)
 from langocc.render.volume import Volume, VoxelHead
 
 
@@ -31,6 +37,18 @@ def sparse_features(
     """
     visits = merge_visits(weights, samples.points_m, volume.box, volume.cells)
     return visited_features(volume, head, visits).unflatten(0, weights.shape[:2])
+
+
+def features_at(
+    volume: Volume,
+    head: VoxelHead,
+    points_m: Float[Tensor, "batch point 3"],
+    *,
+    align_corners: bool,
+) -> Float[Tensor, "batch point out"]:
+    """Unit feature at each point, interpolated between unit vectors of voxels; 0 outside."""
+    visits = point_visits(points_m, volume.box, volume.cells, align_corners)
+    return visited_features(volume, head, visits).unflatten(0, points_m.shape[:2])
 
 
 def visited_features(volume: Volume, head: VoxelHead, visits: Visits) -> Float[Tensor, "ray out"]:

@@ -20,8 +20,7 @@ from langocc.geometry.rays import RayBatch
 from langocc.render.lookup import lookup, voxel_coordinates
 from langocc.render.objective import LossConfig, SurfaceAnswers
 from langocc.render.rendered import RenderedRays
-from langocc.render.sparse import visited_features
-from langocc.render.visits import point_visits
+from langocc.render.renderer import features_at
 from langocc.render.volume import Volume
 
 MARGIN_CELLS = 1.5
@@ -69,8 +68,7 @@ def surface_answers(
     if config.surface_feature_weight:
         if field.head is None:
             raise ValueError("field: the loss surface-feature needs a language head, got none")
-        visits = point_visits(ends, volume.box, volume.cells)
-        features = visited_features(volume, field.head, visits).unflatten(0, range_m.shape)
+        features = features_at(volume, ends)
     return SurfaceAnswers(
         density=_end_density(volume, ends, voxels, config),
         is_end=is_end,
