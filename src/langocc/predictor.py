@@ -2,7 +2,7 @@
 """A trained model ready to answer: frames in, voxel fields and saved predictions out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,12 @@ class Predictor:
     def threshold(self) -> float:
         """Density from which a voxel counts as occupied, 1/m, as the model was configured."""
         return self.config.model.head.occupied_density
+
+    def with_threshold(self, threshold: float) -> "Predictor":
+        """The same model, whose voxels count as occupied from another density (1/m)."""
+        head = replace(self.config.model.head, occupied_density=threshold)
+        config = replace(self.config, model=replace(self.config.model, head=head))
+        return replace(self, config=config)
 
     @torch.no_grad()
     def field(self, dataset: Dataset, token: str, reader: ImageReader | None = None) -> VoxelField:

@@ -82,6 +82,13 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert "bad.json: not JSON" in capsys.readouterr().err
 
 
+def test_a_folder_keeps_another_threshold(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    line = ["export", str(run), str(out), "--format", "folder", "--threshold", "1.5"]
+    assert cli.run(line) == 0
+    assert Predictor.load(run).threshold != Predictor.load(out).threshold == 1.5
+
+
 def test_a_folder_of_something_else_is_not_written_into(run: Path) -> None:
     with pytest.raises(ConfigError, match="expected an empty folder, found checkpoints"):
         langocc.save_pretrained(Predictor.load(run), run)

@@ -53,7 +53,8 @@ class Export:
     """classes: the vocabulary is folded into the last layer. features: what texts are compared
     with."""
     threshold: float | None = None
-    """Density from which a voxel counts as occupied, 1/m; default: the model's own."""
+    """Density from which a voxel counts as occupied, 1/m; default: the model's own. A folder keeps
+    it."""
     vocabulary: str = "city"
     """Prompts of the classes: city, v1, v2, or a YAML file."""
     teacher: str = "city-clip"
@@ -99,6 +100,8 @@ class Export:
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise DataError(f"{scores}: not JSON: {error}") from None
         predictor = Predictor.load(self.checkpoint)
+        if self.threshold is not None:
+            predictor = predictor.with_threshold(self.threshold)
         save_pretrained(predictor, self.out, numbers, half=self.half, license=self.license)
         said = f"numbers from {scores}" if scores else "no numbers: name a file with --scores"
         size_mb = sum(path.stat().st_size for path in self.out.glob("*.*")) / 1e6
@@ -114,7 +117,7 @@ class Export:
         assert self.root is not None
         dataset = open_dataset(self.root, version=self.version, work=self.work)
         back, classes = Predictor.load(self.out), self._classes(predictor)
-        level = predictor.threshold if self.threshold is None else self.threshold
+        level = predictor.threshold
         rows = [
             (
                 f"frame {index}: folder, run",
