@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from langocc.scenes.frame import Frame
 
 
+GEOMETRY_NOTE = (
+    "with its geometry: numbers, cells and places from OUT.geometry.onnx, in float32, instead of "
+    "the model's own. A scene's first frame is its own past: there the pixels of an image's rim "
+    "lie on its border, and rounding says whether stereo counts them."
+)
+
+
 @dataclass(frozen=True)
 class Export:
     """Writes one frame's work as ONNX or torch.export, and compares it with the model.
@@ -218,7 +225,7 @@ class Export:
         frames: "list[Frame]",
         classes: "ClassQueries | None",
     ) -> None:
-        from langocc.deploy.comparison import difference, whole_pass
+        from langocc.deploy.comparison import difference, geometry_graph, whole_pass
         from langocc.deploy.export import eager
         from langocc.deploy.feeding import walk
 
@@ -229,23 +236,34 @@ class Export:
             (f"frame {index}: exported, eager step", difference(their, our))
             for index, (their, our) in enumerate(zip(theirs, ours, strict=True))
         ]
+        if self.format == "onnx":
+            geometry = geometry_graph(predictor, self.out.with_suffix(".geometry.onnx"))
+            own = walk(predictor, frames, exported, geometry=geometry)
+            rows += [
+                (f"frame {index}: exported with its geometry, eager step", difference(their, our))
+                for index, (their, our) in enumerate(zip(own, ours, strict=True))
+            ]
         last = len(frames) - 1
         rows += [
             (f"frame {last}: eager step, whole pass", difference(ours[-1], whole)),
             (f"frame {last}: exported, whole pass", difference(theirs[-1], whole)),
         ]
         console.print(_table(rows, self.answers))
+        if self.format == "onnx":
+            console.print(GEOMETRY_NOTE)
 
 
 def _table(rows: "list[tuple[str, Difference]]", answers: str) -> "Table":
     from rich.table import Table
 
-    table = Table(title="largest differences")
+    from langocc.deploy.comparison import MOVED
+
+    table = Table(title="largest differences, and shares of voxels")
     said = "voxels of another class" if answers == "classes" else "features"
-    for heading in ("compared", "density, 1/m", said, "history, relative"):
+    for heading in ("compared", "density, 1/m", f"> {MOVED:g} 1/m", said, "history, relative"):
         table.add_column(heading)
     for name, apart in rows:
         history = "" if apart.history is None else f"{apart.history:.1e}"
         answer = f"{apart.answer:.2%}" if answers == "classes" else f"{apart.answer:.1e}"
-        table.add_row(name, f"{apart.density:.1e}", answer, history)
+        table.add_row(name, f"{apart.density:.1e}", f"{apart.moved:.2%}", answer, history)
     return table

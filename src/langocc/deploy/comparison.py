@@ -3,13 +3,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from langocc.deploy.arrivals import augmentations_of
-from langocc.deploy.feeding import Tensors, arrived
+from langocc.deploy.arrivals import Arrival, augmentations_of
+from langocc.deploy.export import read_onnx
+from langocc.deploy.facts import key_pose
+from langocc.deploy.feeding import Geometry, Tensors, arrived, without_missing
+from langocc.deploy.geometry_step import geometry_inputs
 from langocc.deploy.step import StreamStep
 from langocc.features.input_images import normalised
 from langocc.features.sample import camera_rig
@@ -20,6 +24,9 @@ from langocc.scenes.dataset import Dataset
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID
 
+MOVED = 1e-3
+"""Difference of densities from which a voxel counts as moved, 1/m."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -27,12 +34,14 @@ class Difference:
 
     Attributes:
         density: Largest difference, 1/m.
+        moved: Share of voxels whose densities differ by more than `MOVED`.
         answer: Share of voxels of another class; of features, the largest difference.
         history: Largest difference of what is handed on, relative to the largest value; None: not
             compared.
     """
 
     density: float
+    moved: float
     answer: float
     history: float | None = None
 
@@ -44,11 +53,32 @@ def difference(one: Tensors, other: Tensors) -> Difference:
         for name, value in one.items()
         if name.startswith("next_") and name in other and value.numel()
     ]
+    apart = (one["density"] - other["density"]).abs()
     return Difference(
-        float((one["density"] - other["density"]).abs().max()),
+        float(apart.max()),
+        float((apart > MOVED).float().mean()),
         _answers_apart(one, other),
         max(steps) if steps else None,
     )
+
+
+def geometry_graph(predictor: Predictor, path: Path) -> Geometry:
+    """What the graph of `export.write_geometry` makes of frames' poses, run by onnxruntime."""
+    run = read_onnx(path)
+
+    def geometry(shown: Sequence[Arrival]) -> Tensors:
+        poses = [
+            torch.from_numpy(
+                np.stack(
+                    [c.global_from_ego @ c.ego_from_cam for c in arrival.frame.cameras.values()]
+                )
+            )
+            for arrival in shown
+        ]
+        key = torch.from_numpy(key_pose(predictor.model, shown[0].frame))
+        return without_missing(run(geometry_inputs(predictor.model, poses, key)), shown)
+
+    return geometry
 
 
 @torch.no_grad()

@@ -113,7 +113,9 @@ def write_onnx(
 
 
 def read_onnx(path: Path, threads: int | None = None) -> Step:
-    """The step of an ONNX file, run by onnxruntime on the processor.
+    """The graph of an ONNX file, run by onnxruntime on the processor.
+
+    Inputs that the graph does not take are left out.
 
     Raises:
         ConfigError: onnxruntime is not installed.
@@ -126,9 +128,11 @@ def read_onnx(path: Path, threads: int | None = None) -> Step:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    wanted = {entry.name for entry in session.get_inputs()}
 
     def run(inputs: Tensors) -> Tensors:
-        arrays = session.run(names, {name: tensor.numpy() for name, tensor in inputs.items()})
+        given = {name: tensor.numpy() for name, tensor in inputs.items() if name in wanted}
+        arrays = session.run(names, given)
         return {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
 
     return run

@@ -61,7 +61,7 @@ def drive_record(model: LangOcc, frames: Sequence[Frame]) -> list[dict[str, Any]
     return [
         {
             "token": frame.token,
-            "global_from_key": _key_pose(model, frame).tolist(),
+            "global_from_key": key_pose(model, frame).tolist(),
             "cameras": {
                 name: {
                     "image": str(camera.image_path.resolve()),
@@ -74,7 +74,7 @@ def drive_record(model: LangOcc, frames: Sequence[Frame]) -> list[dict[str, Any]
     ]
 
 
-def _key_pose(model: LangOcc, frame: Frame) -> np.ndarray:
+def key_pose(model: LangOcc, frame: Frame) -> np.ndarray:
     """global_from_key, as `projection.key_from_cam` takes it."""
     if model.config.quirks.first_camera_is_key:
         return np.asarray(next(iter(frame.cameras.values())).global_from_ego)

@@ -13,6 +13,7 @@ from langocc.features.sample import camera_rig
 from langocc.model import stages
 from langocc.model.config import ModelConfig
 from langocc.model.langocc import LangOcc
+from langocc.model.lift import OUTSIDE
 from langocc.model.projection import BEHIND
 from langocc.predictor import Predictor
 from langocc.scenes.frame import Frame
@@ -20,6 +21,8 @@ from langocc.scenes.frame import Frame
 Tensors = Mapping[str, Tensor]
 Step = Callable[[Tensors], Tensors]
 """Inputs by name to outputs by name."""
+Geometry = Callable[[Sequence[Arrival]], Tensors]
+"""A frame and those before it, newest first, to a step's `numbers`, `cells` and `places`."""
 
 
 def arrived(predictor: Predictor, frame: Frame, pictures: Pictures | None = None) -> Arrival:
@@ -48,10 +51,7 @@ def step_inputs(predictor: Predictor, shown: Sequence[Arrival]) -> dict[str, Ten
     size, model = predictor.config.sample.input_size, predictor.model
     frames = [arrival.frame for arrival in shown]
     rig = camera_rig(frames[0], frames, augmentations_of(frames[0], size), np.eye(3))
-    places = [
-        stages.placement(model, rig, frame, shown[frame].is_missing)
-        for frame in range(model.config.lifted_frames)
-    ]
+    places = [stages.placement(model, rig, frame) for frame in range(model.config.lifted_frames)]
     inputs = {
         "images": shown[0].inputs,
         "numbers": torch.stack([where.numbers for where in places]),
@@ -59,8 +59,19 @@ def step_inputs(predictor: Predictor, shown: Sequence[Arrival]) -> dict[str, Ten
     }
     if model.config.stereo:
         inputs["places"] = stages.stereo_places(model, rig, 0)
-        inputs["places"][shown[0].is_missing | shown[1].is_missing] = BEHIND
-    return inputs
+    return without_missing(inputs, shown)
+
+
+def without_missing(inputs: Tensors, shown: Sequence[Arrival]) -> dict[str, Tensor]:
+    """Inputs of a step in which cameras without an image lie nowhere."""
+    blind = torch.stack([arrival.is_missing for arrival in shown])
+    cells = inputs["cells"]
+    left_out = blind[: len(cells), :, None, None, None]
+    done = dict(inputs) | {"cells": cells.masked_fill(left_out, OUTSIDE)}
+    if "places" in inputs:
+        unmatched = (blind[0] | blind[1])[:, None, None, None, None]
+        done["places"] = inputs["places"].masked_fill(unmatched, BEHIND)
+    return done
 
 
 def no_history(model: LangOcc, cams: int) -> dict[str, Tensor]:
@@ -80,8 +91,17 @@ def walk(
     frames: Sequence[Frame],
     step: Step,
     pictures: Callable[[Frame], Pictures] | None = None,
+    geometry: Geometry | None = None,
 ) -> list[Tensors]:
-    """Outputs of a step for each frame of a scene, history handed on from frame to frame."""
+    """Outputs of a step for each frame of a scene, history handed on from frame to frame.
+
+    Args:
+        predictor: The model.
+        frames: The scene's first frames.
+        step: The step.
+        pictures: Gives a frame's RGB images by camera; None: read from its files.
+        geometry: What the step is given in place of the model's own geometry; None: that.
+    """
     config = predictor.config.model
     history = no_history(predictor.model, len(frames[0].cameras))
     said: list[Tensors] = []
@@ -89,6 +109,8 @@ def walk(
     for index in range(len(drive)):
         shown = [drive[max(index - back, 0)] for back in range(config.input_frames)]
         inputs = step_inputs(predictor, shown)
+        if geometry is not None:
+            inputs |= geometry(shown)
         runs = 1 if index else 1 + config.history_frames  # the first frame is its own past
         outputs: list[Tensors] = []
         for _ in range(runs):

@@ -44,11 +44,16 @@ def plain_splat(
     cells: Int[Tensor, "batch cam depth height width"],
     shape: tuple[int, int, int],
 ) -> Float[Tensor, "batch channel x y z"]:
-    """As `lift.splat` for one scene: what lies outside is added to a row that is then dropped."""
+    """As `lift.splat` for one scene: what lies outside is added to a cell that is then dropped.
+
+    By `scatter_add`, an index per number, which ONNX calls ScatterElements. `index_put` of whole
+    rows becomes ScatterND, whose sums onnxruntime's threads lose where two meet in a voxel
+    (https://github.com/microsoft/onnxruntime/issues/18048).
+    """
     channels, voxels = context.shape[2], shape[0] * shape[1] * shape[2]
-    points = depth[0, :, :, None] * context[0, :, None]  # cam depth channel height width
-    rows = points.permute(0, 1, 3, 4, 2).reshape(-1, channels)
+    points = depth[0, :, None] * context[0, :, :, None]  # cam channel depth height width
+    values = points.transpose(0, 1).reshape(channels, -1)
     index = cells.flatten()
-    index = torch.where(index < 0, voxels, index)
-    volume = rows.new_zeros(voxels + 1, channels).index_put((index,), rows, accumulate=True)
-    return volume[:voxels].view(1, *shape, channels).permute(0, 4, 1, 2, 3)
+    index = torch.where(index < 0, voxels, index).expand(channels, -1)
+    volume = values.new_zeros(channels, voxels + 1).scatter_add(1, index, values)
+    return volume[:, :voxels].view(1, channels, *shape)
