@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from langocc.scenes.frame import Frame
 
 
-GEOMETRY_NOTE = (
-    "with its geometry: numbers, cells and places from OUT.geometry.onnx, in float32, instead of "
-    "the model's own. A scene's first frame is its own past: there the pixels of an image's rim "
-    "lie on its border, and rounding says whether stereo counts them."
-)
-
-
 @dataclass(frozen=True)
 class Export:
     """Writes one frame's work as ONNX or torch.export, and compares it with the model.
@@ -225,32 +218,38 @@ class Export:
         frames: "list[Frame]",
         classes: "ClassQueries | None",
     ) -> None:
-        from langocc.deploy.comparison import difference, geometry_graph, whole_pass
-        from langocc.deploy.export import eager
+        from langocc.deploy.comparison import (
+            difference,
+            geometry_apart,
+            geometry_of,
+            whole_pass,
+        )
+        from langocc.deploy.export import eager, read_onnx
         from langocc.deploy.feeding import walk
 
-        ours, theirs = walk(predictor, frames, eager(step)), walk(predictor, frames, exported)
+        geometry = None
+        if self.format == "onnx":
+            graph = read_onnx(self.out.with_suffix(".geometry.onnx"))
+            geometry = geometry_of(predictor, graph)
+            moved = geometry_apart(predictor, frames, geometry)
+            console.print(
+                f"geometry graph, model: {moved.points:.2%} of lifted points in another voxel, "
+                f"{moved.places:.2%} of stereo's points on another side of an image's rim"
+            )
+        ours = walk(predictor, frames, eager(step))
+        theirs = walk(predictor, frames, exported, geometry=geometry)
         shown = frames[::-1][: predictor.config.model.input_frames]
         whole = whole_pass(predictor, step, shown, classes)
         rows = [
-            (f"frame {index}: exported, eager step", difference(their, our))
+            (f"frame {index}: exported, step", difference(their, our))
             for index, (their, our) in enumerate(zip(theirs, ours, strict=True))
         ]
-        if self.format == "onnx":
-            geometry = geometry_graph(predictor, self.out.with_suffix(".geometry.onnx"))
-            own = walk(predictor, frames, exported, geometry=geometry)
-            rows += [
-                (f"frame {index}: exported with its geometry, eager step", difference(their, our))
-                for index, (their, our) in enumerate(zip(own, ours, strict=True))
-            ]
         last = len(frames) - 1
         rows += [
-            (f"frame {last}: eager step, whole pass", difference(ours[-1], whole)),
+            (f"frame {last}: step, whole pass", difference(ours[-1], whole)),
             (f"frame {last}: exported, whole pass", difference(theirs[-1], whole)),
         ]
         console.print(_table(rows, self.answers))
-        if self.format == "onnx":
-            console.print(GEOMETRY_NOTE)
 
 
 def _table(rows: "list[tuple[str, Difference]]", answers: str) -> "Table":
@@ -258,10 +257,10 @@ def _table(rows: "list[tuple[str, Difference]]", answers: str) -> "Table":
 
     from langocc.deploy.comparison import MOVED
 
-    table = Table(title="largest differences, and shares of voxels")
-    said = "voxels of another class" if answers == "classes" else "features"
-    for heading in ("compared", "density, 1/m", f"> {MOVED:g} 1/m", said, "history, relative"):
-        table.add_column(heading)
+    table = Table(title="largest differences, and shares of voxels; history relative")
+    said = "other class" if answers == "classes" else "features"
+    for heading in ("compared", "density 1/m", f"> {MOVED:g}", said, "history"):
+        table.add_column(heading, no_wrap=True)
     for name, apart in rows:
         history = "" if apart.history is None else f"{apart.history:.1e}"
         answer = f"{apart.answer:.2%}" if answers == "classes" else f"{apart.answer:.1e}"

@@ -3,16 +3,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from langocc.deploy.arrivals import Arrival, augmentations_of
-from langocc.deploy.export import read_onnx
 from langocc.deploy.facts import key_pose
-from langocc.deploy.feeding import Geometry, Tensors, arrived, without_missing
+from langocc.deploy.feeding import Geometry, Step, Tensors, arrived, step_inputs, without_missing
 from langocc.deploy.geometry_step import geometry_inputs
 from langocc.deploy.step import StreamStep
 from langocc.features.input_images import normalised
@@ -26,6 +24,19 @@ from langocc.scenes.occ3d import FREE_ID
 
 MOVED = 1e-3
 """Difference of densities from which a voxel counts as moved, 1/m."""
+
+
+@dataclass(frozen=True)
+class GeometryDifference:
+    """Where a geometry graph puts what the model puts elsewhere.
+
+    Attributes:
+        points: Share of lifted points in another voxel.
+        places: Share of points compared by stereo on another side of an image's rim.
+    """
+
+    points: float
+    places: float
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,8 @@ def difference(one: Tensors, other: Tensors) -> Difference:
     )
 
 
-def geometry_graph(predictor: Predictor, path: Path) -> Geometry:
-    """What the graph of `export.write_geometry` makes of frames' poses, run by onnxruntime."""
-    run = read_onnx(path)
+def geometry_of(predictor: Predictor, run: Step) -> Geometry:
+    """What a `GeometryStep`, or the graph of it, makes of frames' poses."""
 
     def geometry(shown: Sequence[Arrival]) -> Tensors:
         poses = [
@@ -79,6 +89,23 @@ def geometry_graph(predictor: Predictor, path: Path) -> Geometry:
         return without_missing(run(geometry_inputs(predictor.model, poses, key)), shown)
 
     return geometry
+
+
+def geometry_apart(
+    predictor: Predictor, frames: Sequence[Frame], geometry: Geometry
+) -> GeometryDifference:
+    """The largest shares among frames of one scene."""
+    back = range(predictor.config.model.input_frames)
+    drive = [arrived(predictor, frame) for frame in frames]
+    points, places = [0.0], [0.0]
+    for index in range(len(drive)):
+        shown = [drive[max(index - earlier, 0)] for earlier in back]
+        given, expected = geometry(shown), step_inputs(predictor, shown)
+        points.append(float((given["cells"] != expected["cells"]).float().mean()))
+        if "places" in expected:
+            inside = [(each["places"].abs() <= 1).all(dim=-1) for each in (given, expected)]
+            places.append(float((inside[0] != inside[1]).float().mean()))
+    return GeometryDifference(max(points), max(places))
 
 
 @torch.no_grad()

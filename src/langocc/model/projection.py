@@ -172,10 +172,23 @@ def _ray_numbers(
     target_from_ray (9) and its translation in metres (3).
     """
     linear, offset_px = _augmentation(rig)
+    still = torch.cat([_inverse(linear).flatten(-2), offset_px], dim=-1)
+    return moved_numbers(still, target_from_cam.float(), _inverse(intrinsics.float()))
+
+
+def moved_numbers(
+    numbers: Float[Tensor, "*batch cam _"],
+    target_from_cam: Float[Tensor, "*batch cam 4 4"],
+    ray_from_image: Float[Tensor, "*#batch cam 3 3"],
+) -> Float[Tensor, "*batch cam _"]:
+    """Numbers that begin as `_ray_numbers` do, with those that a pose decides put in their place.
+
+    The numbers may lack them or have those of another pose.
+    """
     rotation, translation_m = target_from_cam[..., :3, :3], target_from_cam[..., :3, 3]
-    target_from_ray = _product(rotation.float(), _inverse(intrinsics.float()))
-    numbers = [_inverse(linear).flatten(-2), offset_px, target_from_ray.flatten(-2)]
-    return torch.cat([*numbers, translation_m.float()], dim=-1)
+    target_from_ray = _product(rotation, ray_from_image).flatten(-2)
+    still, others = numbers[..., :6], numbers[..., RAY_NUMBERS:]
+    return torch.cat([still, target_from_ray, translation_m, others], dim=-1)
 
 
 def _unprojected(
@@ -232,8 +245,8 @@ def _per_point(
 
 
 def _product(
-    left: Float[Tensor, "batch cam 3 3"], right: Float[Tensor, "batch cam 3 3"]
-) -> Float[Tensor, "batch cam 3 3"]:
+    left: Float[Tensor, "*batch cam 3 3"], right: Float[Tensor, "*#batch cam 3 3"]
+) -> Float[Tensor, "*batch cam 3 3"]:
     """`left @ right`, safe from rounding as `_times` is."""
     return (left[..., None] * right[..., None, :, :]).sum(dim=-2)
 
