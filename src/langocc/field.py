@@ -244,7 +244,8 @@ def _box_of_centres(grid: VoxelGrid) -> Box:
     An axis of one cell has no distance between values: it is read alike everywhere, as with values
     on the faces.
     """
-    margins = [grid.cell_m / 2 if cells > 1 else 0.0 for cells in grid.shape]
+    edges = zip(grid.shape, grid.edges_m, strict=True)
+    margins = [edge_m / 2 if cells > 1 else 0.0 for cells, edge_m in edges]
     lower_x, lower_y, lower_z = (e + m for e, m in zip(grid.lower_m, margins, strict=True))
     upper_x, upper_y, upper_z = (e - m for e, m in zip(grid.upper_m, margins, strict=True))
     return Box((lower_x, lower_y, lower_z), (upper_x, upper_y, upper_z))

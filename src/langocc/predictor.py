@@ -161,7 +161,7 @@ def _resampled(
     if source == target:
         return values
     centres = target.centres_m()
-    cells = np.floor((centres - np.asarray(source.lower_m)) / source.cell_m + 1e-9).astype(int)
+    cells = np.floor((centres - np.asarray(source.lower_m)) / source.edges_m + 1e-9).astype(int)
     is_inside = np.all((cells >= 0) & (cells < source.shape), axis=-1)
     x, y, z = np.moveaxis(np.where(is_inside[..., None], cells, 0), -1, 0)
     return np.where(is_inside, values[x, y, z], np.asarray(outside, values.dtype))

@@ -57,3 +57,21 @@ def test_half_a_cell_outside():
     assert not OCC3D_GRID.contains(centres_m[0] - shift_m).any()
     assert not OCC3D_GRID.contains(centres_m[-1] + shift_m).any()
     assert OCC3D_GRID.contains(centres_m[1] - shift_m).all()
+
+
+def test_cells_with_a_height_of_their_own():
+    grid = VoxelGrid(cell_m=0.8, cell_height_m=0.4)
+    assert grid.shape == (100, 100, 16)
+    assert grid.edges_m == (0.8, 0.8, 0.4)
+    np.testing.assert_allclose(grid.centres_m()[0, 0, 0], [-39.6, -39.6, -0.8])
+    np.testing.assert_allclose(grid.centres_m()[1, 2, 3], [-38.8, -38.0, 0.4])
+    assert VoxelGrid(cell_m=0.8).edges_m == (0.8, 0.8, 0.8)
+    with pytest.raises(ValueError, match="whole number of 0.5 m cells between -1.0 and 5.4 m"):
+        VoxelGrid(cell_height_m=0.5)
+
+
+@pytest.mark.parametrize("name", ["cell_m", "cell_height_m"])
+@pytest.mark.parametrize("value", [0.0, -0.4, float("nan")])
+def test_edges_without_length_are_refused(name: str, value: float):
+    with pytest.raises(ValueError, match=rf"grid\.{name}: expected metres above zero"):
+        VoxelGrid(**{name: value})

@@ -2,6 +2,8 @@
 
 import os
 
+from dataclasses import replace
+
 import pytest
 import torch
 from model_kit import SMALL, ring_rig
@@ -131,18 +133,20 @@ def test_stereo_grid_equals_readable(frame) -> None:
 
 
 @interpreted
+@pytest.mark.parametrize("height_m", [None, 0.5])
 @pytest.mark.parametrize("quirks", [PUBLISHED, NONE])
-def test_lifted_cells_equal_readable(quirks) -> None:
+def test_lifted_cells_equal_readable(quirks, height_m: float | None) -> None:
     """But for single points whose rounding moves them over a border; in a flipped ego frame."""
+    grid = replace(SMALL.grid, cell_height_m=height_m)
     rig = ring_rig(SMALL, batch=2, cams=2)
     rig.augmented_from_ego[1] = torch.diag(torch.tensor([-1.0, 1.0, 1.0]).double())
     rig = rig.to(DEVICE)
     pixels = frustum(SMALL.input_size, 16, SMALL.depth).to(DEVICE)
     truncated = quirks.truncated_cells
     points_m = lifted_points_m(rig, 1, pixels, quirks)
-    expected = voxel_cells(points_m, SMALL.grid, truncated=truncated)
+    expected = voxel_cells(points_m, grid, truncated=truncated)
     numbers = lift_numbers(rig, 1, quirks)
-    found = triton_ops.triton_cells_from(numbers, pixels, SMALL.grid, truncated=truncated)
+    found = triton_ops.triton_cells_from(numbers, pixels, grid, truncated=truncated)
     assert found.dtype == expected.dtype
     assert 0.05 < (expected != OUTSIDE).float().mean() < 0.95
     assert (found != expected).float().mean() < 2e-3

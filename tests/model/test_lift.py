@@ -34,6 +34,16 @@ def test_truncation_takes_in_what_lies_one_cell_below() -> None:
     assert cell_of(-2.75, -0.9, 0.1, truncated=True) == OUTSIDE
 
 
+def test_cells_with_a_height_of_their_own() -> None:
+    grid = VoxelGrid((-2.0, -1.0, 0.0), (2.0, 1.0, 1.0), cell_m=1.0, cell_height_m=0.25)
+    points = torch.from_numpy(grid.centres_m()).reshape(-1, 3)
+    assert voxel_cells(points, grid, truncated=False).tolist() == list(range(4 * 2 * 4))
+    moved = points + torch.tensor([0.4, -0.4, 0.12], dtype=points.dtype)
+    assert voxel_cells(moved, grid, truncated=False).tolist() == list(range(4 * 2 * 4))
+    moved = points + torch.tensor([0.0, 0.0, 0.26], dtype=points.dtype)
+    assert (voxel_cells(moved, grid, truncated=False) == OUTSIDE).sum() == 4 * 2
+
+
 def example() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int, int]]:
     generator = torch.Generator().manual_seed(0)
     shape = (3, 2, 2)

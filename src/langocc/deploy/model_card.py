@@ -44,8 +44,7 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         "Preset": facts.get("preset"),
         "Variant": network["variant"],
         "Input": f"{width} x {height} pixels a camera, {1 + network['history_frames']} frames",
-        "Grid": f"cells of {network['grid']['cell_m']} m, {network['grid']['lower_m']} to "
-        f"{network['grid']['upper_m']} m",
+        "Grid": _grid(network["grid"]),
         "Initialisation": facts.get("initial", config["initial"]),
         "Teacher": facts.get("teacher"),
         "Rays": source,
@@ -66,6 +65,12 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         "Answers to text need the text encoder of the teacher named above. Weights are averaged "
         f"over training. {LICENCE if licence == 'other' else f'Licence: {licence}.'}\n"
     )
+
+
+def _grid(grid: Mapping[str, Any]) -> str:
+    edge, height = grid["cell_m"], grid.get("cell_height_m")
+    cells = f"{edge} m" if height in (None, edge) else f"{edge} x {edge} x {height} m"
+    return f"cells of {cells}, {grid['lower_m']} to {grid['upper_m']} m"
 
 
 def _trained_on(facts: Mapping[str, Any]) -> str | None:

@@ -80,7 +80,7 @@ class FeatureRows:
         self, points_ego_m: Float[np.ndarray, "point 3"], grid: VoxelGrid
     ) -> Float[np.ndarray, "point channel"]:
         """Feature of the voxel each point lies in, or of the nearest one outside the grid."""
-        cells = np.floor((points_ego_m - np.asarray(grid.lower_m)) / grid.cell_m).astype(int)
+        cells = np.floor((points_ego_m - np.asarray(grid.lower_m)) / grid.edges_m).astype(int)
         x, y, z = np.clip(cells, 0, np.asarray(self.shape) - 1).T
         flat = (x * self.shape[1] + y) * self.shape[2] + z
         row_of = np.full(int(np.prod(self.shape)), -1, np.int64)

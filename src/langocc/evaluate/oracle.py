@@ -51,7 +51,7 @@ def oracle_features(
         vectors: Mean prompt of each class.
         grid: The grid of the labels.
     """
-    cells = np.floor((points_ego_m - np.asarray(grid.lower_m)) / grid.cell_m).astype(int)
+    cells = np.floor((points_ego_m - np.asarray(grid.lower_m)) / grid.edges_m).astype(int)
     padded = np.pad(np.minimum(label.semantics, FREE_ID), 3, constant_values=FREE_ID)
     cells = np.clip(cells + 3, 1, np.asarray(padded.shape) - 2)  # outside: all around is padding
     ids = np.full(len(cells), FREE_ID, np.uint8)

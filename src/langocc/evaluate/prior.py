@@ -50,7 +50,7 @@ class Prior:
         answer, the lowest score) where nothing was ever seen. Points outside the grid read its
         nearest voxel.
         """
-        cells = np.floor((points_ego_m - np.asarray(grid.lower_m)) / grid.cell_m).astype(int)
+        cells = np.floor((points_ego_m - np.asarray(grid.lower_m)) / grid.edges_m).astype(int)
         x, y, z = np.clip(cells, 0, np.asarray(grid.shape) - 1).T
         vectors = np.concatenate([class_vectors, np.zeros_like(class_vectors[:1])])
         return vectors.astype(np.float16)[self.classes[x, y, z]]

@@ -79,7 +79,7 @@ def occupancy_from_points(
     The class is that of the prompt most similar to the sum of the features in the voxel.
     """
     inside = grid.contains(points.points_ego_m) & points.is_seen
-    cells = np.floor((points.points_ego_m[inside] - np.asarray(grid.lower_m)) / grid.cell_m)
+    cells = np.floor((points.points_ego_m[inside] - np.asarray(grid.lower_m)) / grid.edges_m)
     flat = np.ravel_multi_index(cells.astype(int).T, grid.shape, mode="clip")
     voxels, owner = np.unique(flat, return_inverse=True)
     features = torch.from_numpy(points.features[inside])

@@ -177,7 +177,7 @@ def ray_counts(
         semantics: Predicted ids per frame.
         labels: Labelled ids per frame.
         origins_m: Ray origins per frame, key ego frame, metres.
-        grid: The grid of all of them.
+        grid: The grid of all of them; its cells are cubes.
         device: Where to trace.
     """
     truth, pred = (torch.from_numpy(np.stack(ids)).to(device) for ids in (labels, semantics))

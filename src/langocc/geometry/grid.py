@@ -11,13 +11,14 @@ from jaxtyping import Bool, Float64
 class VoxelGrid:
     """A box in the ego frame (x forward, y left, z up), indexed [x, y, z].
 
-    The centre of cell i is `lower_m + (i + 0.5) * cell_m`. Defaults are the Occ3D-nuScenes grid,
+    The centre of cell i is `lower_m + (i + 0.5) * edges_m`. Defaults are the Occ3D-nuScenes grid,
     200 x 200 x 16 cells.
 
     Attributes:
         lower_m: Lower edges of the box, metres.
         upper_m: Upper edges of the box, metres.
-        cell_m: Edge of a cubic cell, metres.
+        cell_m: Edge of a cell along x and y, metres.
+        cell_height_m: Along z, metres; None: cells are cubes.
 
     Raises:
         ValueError: the box is empty or not a whole number of cells.
@@ -28,30 +29,42 @@ class VoxelGrid:
     lower_m: tuple[float, float, float] = (-40.0, -40.0, -1.0)
     upper_m: tuple[float, float, float] = (40.0, 40.0, 5.4)
     cell_m: float = 0.4
+    cell_height_m: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses boxes that are not a whole number of cells."""
-        for lower, upper, cells in zip(self.lower_m, self.upper_m, self.shape, strict=True):
-            if cells < 1 or abs(cells * self.cell_m - (upper - lower)) > 1e-6:
+        for name in ("cell_m", "cell_height_m"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"grid.{name}: expected metres above zero, got {value}")
+        boxes = zip(self.lower_m, self.upper_m, self.shape, self.edges_m, strict=True)
+        for lower, upper, cells, edge in boxes:
+            if cells < 1 or abs(cells * edge - (upper - lower)) > 1e-6:
                 raise ValueError(
-                    f"grid: expected a whole number of {self.cell_m} m cells between {lower} and "
-                    f"{upper} m, got {(upper - lower) / self.cell_m:.4f}"
+                    f"grid: expected a whole number of {edge} m cells between {lower} and "
+                    f"{upper} m, got {(upper - lower) / edge:.4f}"
                 )
+
+    @property
+    def edges_m(self) -> tuple[float, float, float]:
+        """Edges of a cell along x, y, z, metres."""
+        height_m = self.cell_m if self.cell_height_m is None else self.cell_height_m
+        return self.cell_m, self.cell_m, height_m
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Cells along x, y, z. Rounded, because int(6.4 / 0.4) may be 15."""
         x, y, z = (
-            round((upper - lower) / self.cell_m)
-            for lower, upper in zip(self.lower_m, self.upper_m, strict=True)
+            round((upper - lower) / edge)
+            for lower, upper, edge in zip(self.lower_m, self.upper_m, self.edges_m, strict=True)
         )
         return x, y, z
 
     def centres_m(self) -> Float64[np.ndarray, "x y z 3"]:
         """Centres of all cells, metres, in the ego frame."""
         axes = [
-            lower + (np.arange(cells) + 0.5) * self.cell_m
-            for lower, cells in zip(self.lower_m, self.shape, strict=True)
+            lower + (np.arange(cells) + 0.5) * edge
+            for lower, cells, edge in zip(self.lower_m, self.shape, self.edges_m, strict=True)
         ]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 

@@ -148,9 +148,9 @@ def _unprojected(frustum, of_view, point, points):
 
 @triton.jit
 @no_type_check
-def _cell(position_m, lower, cell_m, TRUNCATED: tl.constexpr):
+def _cell(position_m, lower, edge_m, TRUNCATED: tl.constexpr):
     """A point's cell along an axis, as a float: it may be any number."""
-    position = tl.div_rn(position_m - lower, cell_m)
+    position = tl.div_rn(position_m - lower, edge_m)
     cell = tl.floor(position)
     if TRUNCATED:
         cell = tl.where(position < 0.0, tl.ceil(position), cell)
@@ -160,7 +160,7 @@ def _cell(position_m, lower, cell_m, TRUNCATED: tl.constexpr):
 @triton.jit
 @no_type_check
 def lifted_cells_kernel(
-    frustum, numbers, cells, points, lower_x, lower_y, lower_z, cell_m,
+    frustum, numbers, cells, points, lower_x, lower_y, lower_z, edge_x, edge_y, edge_z,
     X: tl.constexpr, Y: tl.constexpr, Z: tl.constexpr,
     TRUNCATED: tl.constexpr, NUMBERS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -169,9 +169,9 @@ def lifted_cells_kernel(
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     of_view = numbers + view * NUMBERS
     x, y, z = _unprojected(frustum, of_view, point, points)
-    along_x = _cell(_times3(of_view + 18, x, y, z), lower_x, cell_m, TRUNCATED)
-    along_y = _cell(_times3(of_view + 21, x, y, z), lower_y, cell_m, TRUNCATED)
-    along_z = _cell(_times3(of_view + 24, x, y, z), lower_z, cell_m, TRUNCATED)
+    along_x = _cell(_times3(of_view + 18, x, y, z), lower_x, edge_x, TRUNCATED)
+    along_y = _cell(_times3(of_view + 21, x, y, z), lower_y, edge_y, TRUNCATED)
+    along_z = _cell(_times3(of_view + 24, x, y, z), lower_z, edge_z, TRUNCATED)
     is_inside = (along_x >= 0) & (along_x < X) & (along_y >= 0) & (along_y < Y)
     is_inside = is_inside & (along_z >= 0) & (along_z < Z)
     row = tl.where(is_inside, along_x, 0.0).to(tl.int64) * Y

@@ -28,8 +28,9 @@ def voxel_cells(
     is_outside = torch.zeros_like(points_m[..., 0], dtype=torch.bool)
     flat = torch.zeros_like(is_outside, dtype=torch.long)
     # An axis at a time, because numbers from the host as a tensor would make a GPU's host wait.
-    for axis, lower, cells in zip(points_m.unbind(-1), grid.lower_m, grid.shape, strict=True):
-        position = (axis - lower) / grid.cell_m
+    axes = zip(points_m.unbind(-1), grid.lower_m, grid.shape, grid.edges_m, strict=True)
+    for axis, lower, cells, edge_m in axes:
+        position = (axis - lower) / edge_m
         cell = (position.trunc() if truncated else position.floor()).long()
         is_outside |= (cell < 0) | (cell >= cells)
         flat = flat * cells + cell

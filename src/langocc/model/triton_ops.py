@@ -73,7 +73,7 @@ def triton_cells_from(
     cells = torch.empty(batch, cams, *frustum.shape[1:], dtype=torch.long, device=frustum.device)
     points = frustum[0].numel()
     kernels.lifted_cells_kernel[(triton.cdiv(points, GRID_BLOCK), batch * cams)](
-        frustum.contiguous(), numbers.contiguous(), cells, points, *grid.lower_m, grid.cell_m,
+        frustum.contiguous(), numbers.contiguous(), cells, points, *grid.lower_m, *grid.edges_m,
         *grid.shape, TRUNCATED=truncated, NUMBERS=count, BLOCK=GRID_BLOCK,
     )  # fmt: skip
     return cells

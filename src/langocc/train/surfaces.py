@@ -55,7 +55,7 @@ def surface_answers(
     ends = rays.origins + range_m[..., None] * rays.directions
     is_end = is_end & _is_inside(ends, field.grid)
     is_sky = torch.zeros_like(is_end) if rays.is_sky is None else rays.is_sky
-    pitch_m = field.grid.cell_m
+    pitch_m = field.grid.cell_m  # rays run more level than steep, so the height counts less
     until_m = torch.where(is_sky, rendered.far_m, range_m - MARGIN_CELLS * pitch_m)
     parts = torch.arange(uniforms.shape[-1], device=uniforms.device)
     passed_m = until_m.clamp(min=0)[..., None] * (parts + uniforms) / uniforms.shape[-1]

@@ -47,7 +47,7 @@ const canvas = $("view");
 const gl = canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
 const VERTEX = `#version 300 es
 in vec4 place; in vec4 colour;
-uniform mat4 clipFromEgo; uniform vec3 lower; uniform float cell;
+uniform mat4 clipFromEgo; uniform vec3 lower; uniform vec3 cell;
 out vec4 shade; out vec2 at;
 void main() {
   at = vec2[6](vec2(0, 0), vec2(1, 0), vec2(1, 1), vec2(0, 0), vec2(1, 1), vec2(0, 1))[gl_VertexID];
@@ -137,7 +137,7 @@ function draw(name, layer, clipFromEgo, isOver) {
   }
   gl.uniformMatrix4fv(at.clipFromEgo, false, clipFromEgo);
   gl.uniform3fv(at.lower, layer.lower);
-  gl.uniform1f(at.cell, layer.cell);
+  gl.uniform3fv(at.cell, layer.cell);
   gl.uniform1i(at.isOver, isOver);
   gl.drawArraysInstanced(gl.TRIANGLES, 0, 6, layer.faces);
 }

@@ -190,7 +190,7 @@ def _packed(
         "voxels": _base64(rows.tobytes()),
         "count": len(rows),
         "lower": grid.lower_m,
-        "cell": grid.cell_m,
+        "cell": grid.edges_m,
     }
 
 

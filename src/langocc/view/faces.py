@@ -123,7 +123,7 @@ def _visible_quads(
     is_lit: bool,
 ) -> tuple[Float64[np.ndarray, "quad 4 2"], UInt8[np.ndarray, "quad 3"]]:
     """Corners in pixels and colours of faces, from far to near."""
-    at = (eye.position_m - np.asarray(grid.lower_m)) / grid.cell_m  # in cells
+    at = (eye.position_m - np.asarray(grid.lower_m)) / grid.edges_m  # in cells
     padded = np.pad(is_shown, 1)
     open_sky = 1.0 - 0.06 * _taller_neighbours(padded)
     cells, corners, paint = [], [], []
@@ -172,7 +172,7 @@ def _project(
     Float64[np.ndarray, "quad 4 2"], Float64[np.ndarray, "quad 4"], Float64[np.ndarray, " quad"]
 ]:
     """Pixels, depths and distance of the first corner, metres."""
-    points = corners * grid.cell_m + np.asarray(grid.lower_m)
+    points = corners * grid.edges_m + np.asarray(grid.lower_m)
     cam = points @ eye.cam_from_ego[:3, :3].T + eye.cam_from_ego[:3, 3]
     depth_m = cam[..., 2]
     pixels = cam @ eye.intrinsics.T

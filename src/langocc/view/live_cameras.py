@@ -80,7 +80,8 @@ def first_voxels(
 ) -> Int32[np.ndarray, "rows columns"]:
     """Number of the first numbered cell along the ray of every coarse pixel; -1 where none is.
 
-    Rays are followed in steps of half a cell, so a corner that is cut by less may be missed.
+    Rays are followed in steps of half a cell's shortest edge, so a corner that is cut by less
+    may be missed.
     """
     down, across = np.meshgrid(
         np.arange(0, eye.height, _COARSE) + _COARSE / 2,
@@ -90,13 +91,15 @@ def first_voxels(
     (fx, _, cx), (_, fy, cy), _ = eye.intrinsics
     rays = np.stack([(across - cx) / fx, (down - cy) / fy, np.ones_like(down)], axis=-1)
     rays = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ eye.cam_from_ego[:3, :3]
-    step = (0.5 * rays.reshape(-1, 3)).astype(np.float32)  # half a cell, in cells
-    start = ((eye.position_m - np.asarray(grid.lower_m)) / grid.cell_m).astype(np.float32)
+    edges_m = np.asarray(grid.edges_m)
+    half = 0.5 * edges_m.min() / edges_m  # of the shortest edge, in cells
+    step = (half * rays.reshape(-1, 3)).astype(np.float32)
+    start = ((eye.position_m - np.asarray(grid.lower_m)) / edges_m).astype(np.float32)
     found = np.full(len(step), -1, np.int32)
     going = np.arange(len(step))
     place = start + step
     shape = np.array(grid.shape)
-    for _ in range(int(_FARTHEST_M / grid.cell_m * 2)):
+    for _ in range(int(_FARTHEST_M / edges_m.min() * 2)):
         if not len(going):
             break
         cell = np.floor(place).astype(np.int32)

@@ -29,12 +29,12 @@ class Cubes:
     Attributes:
         centres_m: Ego frame, metres.
         class_ids: Occ3D id of each.
-        cell_m: Edge, metres.
+        edges_m: Along x, y, z, metres.
     """
 
     centres_m: Float32[np.ndarray, "voxel 3"]
     class_ids: UInt8[np.ndarray, " voxel"]
-    cell_m: float
+    edges_m: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -139,5 +139,5 @@ def classes_of(cubes: Sequence[Cubes | None]) -> list[int]:
 
 
 def _cubes(index: np.ndarray, class_ids: UInt8[np.ndarray, " voxel"], grid: VoxelGrid) -> Cubes:
-    centres = np.asarray(grid.lower_m) + (index + 0.5) * grid.cell_m
-    return Cubes(np.asarray(centres, np.float32).reshape(-1, 3), class_ids, grid.cell_m)
+    centres = np.asarray(grid.lower_m) + (index + 0.5) * grid.edges_m
+    return Cubes(np.asarray(centres, np.float32).reshape(-1, 3), class_ids, grid.edges_m)

@@ -53,7 +53,7 @@ class LiveScene:
             old.remove()
         if cubes is None or not len(cubes.centres_m):
             return
-        vertices, faces = _cube(cubes.cell_m)
+        vertices, faces = _box(cubes.edges_m)
         self._colours[name] = class_colours(cubes.class_ids) if colours is None else colours
         count = len(cubes.centres_m)
         self._cubes[name] = self._scene.add_batched_meshes_simple(
@@ -141,9 +141,13 @@ def _linear(colours: UInt8[np.ndarray, "voxel 3"]) -> UInt8[np.ndarray, "voxel 3
     return (255 * (colours / 255.0) ** 2.2).round().astype(np.uint8)
 
 
-def _cube(edge_m: float) -> tuple[Float32[np.ndarray, "8 3"], np.ndarray]:
-    """Corners and triangles (outward) of a cube around the origin, a little smaller than a cell."""
+def _box(
+    edges_m: tuple[float, float, float],
+) -> tuple[Float32[np.ndarray, "8 3"], np.ndarray]:
+    """Corners and triangles (outward) of a box around the origin, a little smaller than a cell."""
     corners = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     triangles = [triangle for a, b, c, d in quads for triangle in ((a, b, c), (a, c, d))]
-    return corners * np.float32(0.48 * edge_m), np.array(triangles, np.uint32)
+    return corners * np.array(edges_m, np.float32) * np.float32(0.48), np.array(
+        triangles, np.uint32
+    )

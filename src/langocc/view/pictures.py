@@ -219,8 +219,8 @@ def _mark_vehicle(
 def mark_of_vehicle(grid: VoxelGrid) -> Bool[np.ndarray, "x y z"]:
     """Cells of the own vehicle's box."""
     lower, upper = np.array([-0.9, -0.9, 0.2]), np.array([3.6, 0.9, 1.7])
-    first = np.floor((lower - grid.lower_m) / grid.cell_m).astype(int)
-    last = np.ceil((upper - grid.lower_m) / grid.cell_m).astype(int)
+    first = np.floor((lower - grid.lower_m) / grid.edges_m).astype(int)
+    last = np.ceil((upper - grid.lower_m) / grid.edges_m).astype(int)
     box = tuple(slice(max(a, 0), max(b, 0)) for a, b in zip(first, last, strict=True))
     is_vehicle = np.zeros(grid.shape, bool)
     is_vehicle[box] = True

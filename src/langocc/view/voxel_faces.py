@@ -55,7 +55,7 @@ def write_ply(
         cells = np.argwhere(bits >> bit & 1)
         corners.append(cells[:, None] + _quad(axis, side))
         paint.append(colours[tuple(cells.T)])
-    quads = np.concatenate(corners) * grid.cell_m + np.asarray(grid.lower_m)
+    quads = np.concatenate(corners) * grid.edges_m + np.asarray(grid.lower_m)
     first = np.arange(len(quads))[:, None, None] * 4
     halves = np.array([[0, 1, 2], [0, 2, 3]])
     mesh = trimesh.Trimesh(

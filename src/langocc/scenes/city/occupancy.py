@@ -24,7 +24,7 @@ def voxel_index(
     flat = np.zeros(len(points), dtype=np.int64)
     inside = np.ones(len(points), dtype=bool)
     for axis, cells in enumerate(grid.shape):
-        cell = (points[:, axis] - np.float32(grid.lower_m[axis])) / np.float32(grid.cell_m)
+        cell = (points[:, axis] - np.float32(grid.lower_m[axis])) / np.float32(grid.edges_m[axis])
         inside &= (cell >= 0) & (cell < cells)
         flat *= cells
         flat += cell.astype(np.int64)  # towards zero: the floor, where inside

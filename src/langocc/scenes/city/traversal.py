@@ -33,10 +33,14 @@ def crossed_voxels(
     end[1:-1, 1:-1, 1:-1] = False if blocked is None else blocked
     strides = np.array([end[0].size, end.shape[2], 1])[:, None]
     last = np.array(grid.shape)[:, None] - 1
-    cell = ((origins - np.array(grid.lower_m, np.float32)) / np.float32(grid.cell_m)).T.copy()
+    cell = (
+        (origins - np.array(grid.lower_m, np.float32)) / np.array(grid.edges_m, np.float32)
+    ).T.copy()
     index = np.clip(np.floor(cell), 0, last)
     forward = directions.T.copy() >= 0
-    cells_per_m = np.maximum(np.abs(directions.T.copy()) / np.float32(grid.cell_m), 1e-9)
+    cells_per_m = np.maximum(
+        np.abs(directions.T.copy()) / np.array(grid.edges_m, np.float32)[:, None], 1e-9
+    )
     walk = _Walk(
         voxel=((index.astype(np.int64) + 1) * strides).sum(axis=0),
         face_m=(np.where(forward, index + 1 - cell, cell - index) / cells_per_m).astype(np.float32),
