@@ -66,7 +66,7 @@ def test_cells_with_a_height_of_their_own():
     np.testing.assert_allclose(grid.centres_m()[0, 0, 0], [-39.6, -39.6, -0.8])
     np.testing.assert_allclose(grid.centres_m()[1, 2, 3], [-38.8, -38.0, 0.4])
     assert VoxelGrid(cell_m=0.8).edges_m == (0.8, 0.8, 0.8)
-    with pytest.raises(ValueError, match="whole number of 0.5 m cells between -1.0 and 5.4 m"):
+    with pytest.raises(ValueError, match=r"whole number of 0\.5 m cells between -1\.0 and 5\.4 m"):
         VoxelGrid(cell_height_m=0.5)
 
 

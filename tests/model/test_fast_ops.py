@@ -1,7 +1,6 @@
 """The fast cost volume and splat equal the readable ones: torch, Triton interpreted or compiled."""
 
 import os
-
 from dataclasses import replace
 
 import pytest
