@@ -44,6 +44,16 @@ def test_what_is_printed_can_be_read_back(tmp_path, capsys):
     assert printed_config(["--preset", "tiny", "--settings", str(file)], capsys) == first
 
 
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_ranges_are_one_switch_on_any_preset(preset, capsys):
+    plain = printed_config(["--preset", preset], capsys)
+    config = printed_config(["--preset", preset, "--ranges"], capsys)
+    assert config["sample"]["ranges"]
+    assert config["loss"]["surface_weight"] > 0
+    assert (config == plain) == (preset == "best")
+    assert printed_config(["--preset", preset, "--no-ranges"], capsys) == plain
+
+
 @pytest.mark.parametrize("quirks", ["published", "none"])
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_quirks_are_one_switch_on_any_preset(preset, quirks, capsys):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from langocc.errors import ConfigError
-from langocc.presets import PRESETS, Quirk, with_quirks
+from langocc.presets import PRESETS, Quirk, with_quirks, with_ranges
 from langocc.train.config import TrainConfig, config_as_dict, read_config
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ class Train:
     """Folder of this run: config.json, metrics.jsonl, checkpoints/."""
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     """All settings of the run; the preset's unless named here."""
-    preset: Literal["full", "reduced", "rgb", "tiny", "small"] = "full"
+    preset: Literal["full", "reduced", "rgb", "tiny", "small", "best"] = "full"
     """Settings to start from."""
     quirks: Quirk | None = None
     """Oddities of the published code, all on or all off; default: the preset's."""
+    ranges: bool = False
+    """Ask the field where the LiDAR's rays end, too, from an opaque start; needs a LiDAR."""
     settings: Path | None = None
     """YAML file laid over the preset; options on the command line win over it."""
     work: Path | None = None
@@ -65,11 +67,14 @@ class Train:
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         first.add_argument("--preset", choices=list(PRESETS), default="full")
         first.add_argument("--quirks", choices=["published", "none"])
+        first.add_argument("--ranges", action=argparse.BooleanOptionalAction, default=False)
         first.add_argument("--settings", type=Path)
         known, _ = first.parse_known_args(arguments)
         settings = PRESETS[known.preset]
         if known.quirks:
             settings = with_quirks(settings, known.quirks)
+        if known.ranges:
+            settings = with_ranges(settings)
         if known.settings:
             settings = read_config(known.settings, settings)
 
