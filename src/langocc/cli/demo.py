@@ -29,7 +29,7 @@ class Demo:
     """Scenes to evaluate on."""
     frames_per_scene: int = 12
     """Key frames in a scene, 0.5 s apart."""
-    steps: int = 400
+    steps: int = 280
     """Optimiser steps; the paper's schedule is spread over them."""
     seed: int = 0
     """Another seed, another city and other initial weights."""
@@ -58,7 +58,7 @@ class Demo:
             ["city", city, *counts, "--seed", self.seed],
             ["prepare", city, "--sky-rays", 3000],
             ["extract", city, "--teacher", "city-clip", "--codec", "pca-int8", "--split", "train"],
-            ["train", city, "--run", run, "--preset", "tiny", *limits],
+            ["train", city, "--run", run, "--preset", "tiny", "--ranges", *limits],
             ["predict", run, "--root", city, "--split", "val", "--points"],
         ]
         return [[str(word) for word in command] for command in commands]
