@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from langocc.render.objective import LossConfig
+
 HEADER = """---
 library_name: langocc
 license: {license}
@@ -48,6 +50,7 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         "Initialisation": facts.get("initial", config["initial"]),
         "Teacher": facts.get("teacher"),
         "Rays": source,
+        "Taught by": _taught_by(config),
         "Trained on": _trained_on(facts),
         "Steps": record["step"],
         "Quirks": ", ".join(n for n, on in network["quirks"].items() if on) or "none",
@@ -65,6 +68,11 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         "Answers to text need the text encoder of the teacher named above. Weights are averaged "
         f"over training. {LICENCE if licence == 'other' else f'Licence: {licence}.'}\n"
     )
+
+
+def _taught_by(config: Mapping[str, Any]) -> str:
+    loss = LossConfig(**{**config["loss"], "movable_classes": ()})
+    return "features, and ranges that a LiDAR measured" if loss.uses_ranges else "features alone"
 
 
 def _grid(grid: Mapping[str, Any]) -> str:

@@ -95,6 +95,12 @@ class LossConfig:
         return self.surface_weight != 0 or self.surface_feature_weight != 0
 
     @property
+    def uses_ranges(self) -> bool:
+        """Whether a LiDAR's ranges teach geometry, too; numbers have to say so."""
+        asks_measured = self.asks_surfaces and self.surface_range == "measured"
+        return asks_measured or self.depth_weight != 0
+
+    @property
     def needs_movable(self) -> bool:
         """Whether rays are weighed by whether they show something movable."""
         return self.movable == "drop" or self.movable_extra != 0

@@ -72,8 +72,8 @@ def write_run_report(
         title="LangOcc: what the model sees, and how well",
         summary=(
             "A voxel grid of density and CLIP-aligned features, learnt from camera images by "
-            "rendering it back to the cameras. No 3D label was used in training; the scenes below "
-            "were not trained on."
+            f"rendering it back to the cameras{_beside_images(predictor)}. No 3D label was used in "
+            "training; the scenes below were not trained on."
         ),
         columns=COLUMNS,
         rows=[
@@ -91,11 +91,18 @@ def write_run_report(
             "preset": str(predictor.facts.get("preset", "")),
             "initial weights": str(predictor.facts.get("initial", "")),
             "teacher": teacher.id,
+            "steps": str(predictor.checkpoint["step"]),
+            "occupied from": f"{predictor.threshold:g} /m",
             "data": f"{dataset.root.name}, {dataset.version}",
             **software(),
         },
     )
     return write_page(path, page)
+
+
+def _beside_images(predictor: Predictor) -> str:
+    uses_ranges = predictor.config.loss.uses_ranges
+    return " and from the ranges that a LiDAR measured" if uses_ranges else ""
 
 
 def _scene_section(
