@@ -318,7 +318,7 @@ def test_the_example_needs_no_torch(tiny: tuple[Path, Path, str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", blind], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("of 80000 voxels occupied") == 3
+    assert done.stdout.count("of 160000 voxels occupied") == 3
     check_against_the_model(folder, root)
     drive_file = folder / "tiny.drive.json"
     record = json.loads(drive_file.read_text())

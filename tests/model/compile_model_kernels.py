@@ -11,7 +11,7 @@ from langocc.model.triton_ops import GRID_BLOCK, LIFTED, MATCH
 NUMBERS = ["D", "H", "W", "cams", "bins", "pixels", "voxels", "points", "count", "rows"]
 NUMBERS += ["per_program", "channels", "per_share", "shares"]
 METRIC = ["invalid_cost", "last_column", "last_row", "nearest", "behind", "momentum", "eps"]
-METRIC += ["lower_x", "lower_y", "lower_z", "cell_m"]
+METRIC += ["lower_x", "lower_y", "lower_z", "edge_x", "edge_y", "edge_z"]
 TYPES = {**dict.fromkeys(NUMBERS, "i32"), **dict.fromkeys(METRIC, "fp32")}
 TYPES |= {"cells": "*i64", "place": "*i32", "arrivals": "*i32", "batches": "*i64"}
 MODULES = (kernels, activation_kernels, norm_kernels)
