@@ -39,7 +39,7 @@ from langocc.scenes.opening import open_dataset
 from langocc.speaking import Speaker, speaker_of
 from langocc.teachers.text import load_vocabulary
 
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
 """Densities, 1/m, from which a voxel may count as occupied."""
 
 

@@ -7,11 +7,12 @@ from triton.compiler import ASTSource
 from langocc.render import ray_kernels, row_kernels
 
 TABLES = {
-    **dict.fromkeys(["rows", "seen", "d_seen", "d_rows", "product", "scaled"], "*bf16"),
+    **dict.fromkeys(["rows", "seen", "d_seen", "d_rows", "product", "scaled", "table"], "*bf16"),
     **dict.fromkeys(["cells", "voxel", "runs", "row_of_voxel"], "*i32"),
     **dict.fromkeys(["visits", "cursor", "ray_of", "begin"], "*i32"),
     "touched": "*i64",
     "index": "*i64",
+    "keeps": "*i8",
     **dict.fromkeys(["rays", "count", "X", "Y", "Z"], "i32"),
     **dict.fromkeys(["near", "far", "lx", "ly", "lz", "sx", "sy", "sz"], "fp32"),
 }
@@ -24,6 +25,7 @@ CONSTANTS = {
     "SLOTS": 800,
     "SLOT_BLOCK": 1024,
     "BLOCK": 16,
+    "STEPS": 32,
     "CHANNELS": 256,
     "CHANNEL_BLOCK": 256,
 }

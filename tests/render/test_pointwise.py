@@ -97,6 +97,9 @@ def test_rows_taken_and_put_back(by, monkeypatch):
     moved_rows.put(table, index, torch.full((3, 6), -1.0, device=device))
     assert torch.equal(table, expected)
     assert moved_rows.taken(table, index[:0]).shape == (0, 6)
+    around = moved_rows.zeros_around(table, index)
+    around[index] = 1.0
+    assert torch.equal(around.sum(1), torch.zeros(9, device=device).index_fill_(0, index, 6.0))
 
 
 @pytest.mark.parametrize("share_used", [0.0, 0.4, 1.0])

@@ -4,6 +4,7 @@
 import importlib.util
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -32,6 +33,28 @@ def put(
         _move(rows.contiguous(), index, table, takes=False)
     else:
         table.index_copy_(0, index, rows)
+
+
+def zeros_around(
+    table: Float[Tensor, "row channel"], index: Int[Tensor, " picked"]
+) -> Float[Tensor, "row channel"]:
+    """A table as large as this one, zero but for rows `index`, which the caller has to fill."""
+    if not _runs_triton(table):
+        return torch.zeros_like(table)
+    import triton  # optional
+
+    from langocc.render import row_kernels
+
+    count, channels = table.shape
+    found = torch.empty_like(table, memory_format=torch.contiguous_format)
+    keeps = torch.zeros(count, dtype=torch.int8, device=table.device)
+    keeps.index_fill_(0, index, 1)
+    if count:
+        row_kernels.zero_rows_kernel[(triton.cdiv(count, MOVE["BLOCK"]),)](
+            found, keeps, count,
+            CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **MOVE,
+        )  # fmt: skip
+    return found
 
 
 def _runs_triton(tensor: Tensor) -> bool:

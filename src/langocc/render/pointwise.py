@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from langocc.render.moved_rows import put, taken
+from langocc.render.moved_rows import put, taken, zeros_around
 
 Context = Any  # autograd contexts carry whatever `forward` puts on them
 Pointwise = Callable[[Tensor], tuple[Tensor, ...]]
@@ -69,6 +69,8 @@ class _Frugal(torch.autograd.Function):
         if ctx.passes_on:
             passed, gradients = gradients[-1], gradients[:-1]
             to_features = passed.clone(memory_format=torch.contiguous_format)
+        elif index is not None and not ctx.skips_zeros:
+            to_features = zeros_around(features, index)  # every other row is put below
         else:
             to_features = torch.zeros_like(features)
         to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
@@ -84,8 +86,9 @@ class _Frugal(torch.autograd.Function):
                 [gradient[part] for gradient in gradients],
                 allow_unused=True,
             )
-            if to_rows is not None:
-                _add(to_features, at, to_rows, to_zeros=not ctx.passes_on)
+            if to_rows is None:  # the function does not read its rows
+                to_rows = torch.zeros_like(rows)
+            _add(to_features, at, to_rows, to_zeros=not ctx.passes_on)
             for total, share in zip(to_parameters, found, strict=True):
                 if share is not None:
                     total += share

@@ -44,8 +44,9 @@ def usable_rays(
     origins: Float[Tensor, "batch ray 3"], directions: Float[Tensor, "batch ray 3"]
 ) -> tuple[Float[Tensor, "batch ray 3"], Float[Tensor, "batch ray 3"]]:
     """Rays with every unusable one (no direction, or not finite) replaced by one that misses."""
-    usable = (origins.isfinite() & directions.isfinite()).all(-1, keepdim=True)
-    usable &= directions.square().sum(-1, keepdim=True) > 0.25
+    # Zero times what is not finite is not a number, so one sum shows all that may be wrong.
+    square = (directions + 0 * origins).square().sum(-1, keepdim=True)
+    usable = (square > 0.25) & (square < torch.inf)
     return torch.where(usable, origins, OUTSIDE_M), torch.where(usable, directions, 0.0)
 
 

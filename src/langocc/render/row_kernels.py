@@ -149,6 +149,40 @@ def norms_kernel(
 
 @triton.jit
 @no_type_check
+def column_sums_kernel(
+    table, partial, count,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Sums over `STEPS` blocks of rows."""
+    program = tl.program_id(0).to(tl.int64)
+    channel = tl.arange(0, CHANNEL_BLOCK)
+    total = tl.zeros((BLOCK, CHANNEL_BLOCK), tl.float32)
+    for step in range(STEPS):
+        row = (program * STEPS + step) * BLOCK + tl.arange(0, BLOCK)
+        mask = (row < count)[:, None] & (channel < CHANNELS)[None, :]
+        at = row[:, None] * CHANNELS + channel[None, :]
+        total += tl.load(table + at, mask=mask, other=0.0).to(tl.float32)
+    out = partial + program * CHANNELS + channel
+    tl.store(out, tl.sum(total, axis=0), mask=channel < CHANNELS)
+
+
+@triton.jit
+@no_type_check
+def zero_rows_kernel(
+    table, keeps, count,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Zeros in all rows of a table but those to keep."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.arange(0, CHANNEL_BLOCK)
+    is_kept = tl.load(keeps + row, mask=row < count, other=1)
+    mask = (is_kept == 0)[:, None] & (channel < CHANNELS)[None, :]
+    at = row[:, None] * CHANNELS + channel[None, :]
+    tl.store(table + at, tl.zeros((BLOCK, CHANNEL_BLOCK), table.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+@no_type_check
 def move_rows_kernel(
     packed, index, table, count,
     CHANNELS: tl.constexpr, TAKES: tl.constexpr, BLOCK: tl.constexpr, CHANNEL_BLOCK: tl.constexpr,

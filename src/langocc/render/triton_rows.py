@@ -21,8 +21,10 @@ SHARES = {"BLOCK": 8, "num_warps": 1}
 ROWS = {"BLOCK": 2, "num_warps": 1}
 NORMS = {"BLOCK": 8, "num_warps": 4}
 TRANSPOSE = {"num_warps": 4}
+SUMS = {"BLOCK": 16, "STEPS": 32, "num_warps": 4}
 """Rows that a program of each kernel works on at once, and its warps: the fastest on an H200. A
-tile is held by one warp, so that its sums need no shared memory (docs/performance.md)."""
+tile is held by one warp, so that its sums need no shared memory (docs/performance.md). `STEPS`
+tiles are summed by one program."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ class _Composite(torch.autograd.Function):
         inverse = share.new_empty(count)
         seen, seen_inverse = rows.new_empty(rays, channels), share.new_empty(rays)
         blocks = {"CHANNELS": channels, "CHANNEL_BLOCK": triton.next_power_of_2(channels)}
+        product = rows @ gram
         if count:
             row_kernels.norms_kernel[(triton.cdiv(count, NORMS["BLOCK"]),)](
-                rows, rows @ gram, cross, square, inverse, count, **blocks, **NORMS
+                rows, product, cross, square, inverse, count, **blocks, **NORMS
             )
         if rays:
             row_kernels.composite_kernel[(rays,)](
@@ -91,6 +94,8 @@ class _Composite(torch.autograd.Function):
                 SLOTS=slots, **blocks, **COMPOSITE,
             )  # fmt: skip
         ctx.sparse, ctx.numbered, ctx.blocks = sparse, numbered, blocks
+        # No saved tensor, since the backward pass overwrites it; a second one makes it anew.
+        ctx.product = product
         ctx.save_for_backward(rows, share, inverse, gram, cross)
         return seen, seen_inverse
 
@@ -110,15 +115,29 @@ class _Composite(torch.autograd.Function):
                 d_seen, d_seen_inverse, d_share,
                 SLOTS=slots, **blocks, **SHARES,
             )  # fmt: skip
-        d_rows, d_norm, scaled = torch.empty_like(rows), torch.empty_like(inverse), rows @ gram
+        d_rows, d_norm = torch.empty_like(rows), torch.empty_like(inverse)
+        scaled = rows @ gram if ctx.product is None else ctx.product
+        ctx.product = None
         if rows.shape[0]:
             row_kernels.rows_backward_kernel[(rows.shape[0],)](
                 *_visits_by_voxel(share, sparse, numbered), numbered.touched, numbered.begin,
                 sparse.visits, rows, scaled, cross, inverse, d_seen, d_seen_inverse,
                 d_rows, scaled, d_norm, **blocks, **ROWS,
             )  # fmt: skip
-        d_cross = 2 * (d_norm.to(rows.dtype) @ rows).float()
-        return d_rows, d_share, scaled.T @ rows, d_cross, d_norm.sum(), None, None
+        return d_rows, d_share, scaled.T @ rows, 2 * _column_sums(scaled), d_norm.sum(), None, None
+
+
+def _column_sums(table: Float[Tensor, "row channel"]) -> Float[Tensor, " channel"]:
+    """`table.sum(0)` in float32; the product with a vector takes twice as long (cuBLAS)."""
+    count, channels = table.shape
+    programs = triton.cdiv(count, SUMS["BLOCK"] * SUMS["STEPS"])
+    partial = torch.empty(programs, channels, dtype=torch.float32, device=table.device)
+    if programs:
+        row_kernels.column_sums_kernel[(programs,)](
+            table, partial, count,
+            CHANNELS=channels, CHANNEL_BLOCK=triton.next_power_of_2(channels), **SUMS,
+        )  # fmt: skip
+    return partial.sum(0)
 
 
 def _visits_by_voxel(
