@@ -13,7 +13,7 @@ import yaml
 
 from langocc import cli
 from langocc.cli.train import Train
-from langocc.presets import PRESETS, TINY
+from langocc.presets import PRESETS, TINY, with_quirks
 from langocc.train.checkpoint import load_checkpoint, newest_checkpoint
 
 QUICK = ["--preset", "tiny", "--sample.rays", "128", "--sample.cache-bytes", "0"]
@@ -52,6 +52,13 @@ def test_ranges_are_one_switch_on_any_preset(preset, capsys):
     assert config["loss"]["surface_weight"] > 0
     assert (config == plain) == (preset == "best")
     assert printed_config(["--preset", preset, "--no-ranges"], capsys) == plain
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_presets_have_all_quirks_or_none(preset):
+    """The published recipes have them; network and samples agree."""
+    quirks = "published" if preset in ("full", "reduced", "rgb") else "none"
+    assert with_quirks(PRESETS[preset], quirks) == PRESETS[preset]
 
 
 @pytest.mark.parametrize("quirks", ["published", "none"])

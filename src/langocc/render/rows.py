@@ -84,5 +84,5 @@ def features_of_rays(
     with torch.autocast(composited.device.type, enabled=False):
         output = (composited @ last.weight.to(composited.dtype).T).to(wide)
         if last.bias is not None:
-            output = output + composited_inverse[:, None] * last.bias.to(wide)
+            output = torch.addcmul(output, composited_inverse[:, None], last.bias.to(wide))
         return functional.normalize(output, dim=-1)
