@@ -31,7 +31,7 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         "mse": "--loss.feature mse",
         "cosine": "--loss.feature cosine",
     },
-    "horizon": {"4": "", **{f"{n}": f"--sample.horizon {n}" for n in (0, 8, 12, 16)}},
+    "horizon": {"12": "", **{f"{n}": f"--sample.horizon {n}" for n in (0, 4, 8, 16)}},
     "geometry-from": {
         "features": "",
         "colours": "--model.variant rgb --sample.no-features --sample.colours",

@@ -19,8 +19,13 @@ def test_weights_are_as_readable_as_other_files(tmp_path):
 def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as part:
-        part.write_text("half")
-        raise RuntimeError
+
+    def half() -> None:
+        with replacing(path) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]

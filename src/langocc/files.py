@@ -17,7 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        # safetensors makes files that their owner alone may read, whatever the process's umask says.
+        # safetensors makes files that only their owner may read, whatever the umask says.
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
