@@ -45,27 +45,28 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         },
     },
     "opacity": {
-        "0.3": "",
-        "0": "--loss.opacity-weight 0",
+        "0": "",
         "0.1": "--loss.opacity-weight 0.1",
+        "0.3": "--loss.opacity-weight 0.3",
         "1": "--loss.opacity-weight 1",
     },
     "density": {
-        "5 per m": "",
-        "1 per m": "--model.head.density-scale 1 --model.head.density-bias -2.9",
-        "20 per m": "--model.head.density-scale 20 --model.head.density-bias -6",
-        "thinner at the start": "--model.head.density-bias -7",
+        "at most 1 per m, half at the start": "",
+        "5 per m, 0.5 at the start": "--model.head.density-scale 5 --model.head.density-bias -2.2",
+        "5 per m, 0.05 at the start": "--model.head.density-scale 5 --model.head.density-bias -4.5",
+        "20 per m, 0.5 at the start": "--model.head.density-scale 20 "
+        "--model.head.density-bias -3.7",
     },
     "distortion": {
-        "0.01": "",
-        "0": "--loss.distortion-weight 0",
+        "0": "",
         "0.003": "--loss.distortion-weight 0.003",
+        "0.01": "--loss.distortion-weight 0.01",
         "0.03": "--loss.distortion-weight 0.03",
     },
     "sparsity": {
-        "0.3": "",
-        "0": "--loss.sparsity-weight 0",
+        "0": "",
         "0.03": "--loss.sparsity-weight 0.03",
+        "0.3": "--loss.sparsity-weight 0.3",
     },
     "rays": {
         "LiDAR pixels": "",
@@ -87,6 +88,7 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
     },
     "surfaces": {
         "rendering alone": "",
+        "all of --ranges": "--ranges",
         "measured": "--sample.ranges --loss.surface-weight 0.3",
         "measured, at points": "--sample.ranges --loss.surface-weight 0.3 --loss.surface-end point",
         "measured, strong": "--sample.ranges --loss.surface-weight 1",

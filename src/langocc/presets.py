@@ -15,7 +15,6 @@ from langocc.model.config import (
 )
 from langocc.model.quirks import NONE, PUBLISHED
 from langocc.render.config import RenderConfig
-from langocc.render.objective import LossConfig
 from langocc.train.average import AverageConfig
 from langocc.train.config import TrainConfig
 from langocc.train.schedule import ScheduleConfig
@@ -37,13 +36,7 @@ TINY_MODEL = ModelConfig(
     neck_channels=64,
     depth=DepthConfig(step_m=1.0, context_channels=16, pyramid_channels=24),
     encoder=EncoderConfig(channels=(16, 32, 64), blocks=(1, 1, 1), out_channels=16),
-    head=HeadConfig(
-        feature_channels=64,
-        hidden_channels=64,
-        density_scale=5.0,
-        density_bias=-4.5,
-        occupied_density=0.3,
-    ),
+    head=HeadConfig(feature_channels=64, hidden_channels=64, occupied_density=0.2),
 )
 """The same network made small, for two processor cores. Cells are as high as the labels': higher
 ones would hold the road and the air above it in one."""
@@ -57,7 +50,6 @@ SMALL_MODEL = replace(
     neck_channels=96,
     depth=DepthConfig(step_m=0.5, context_channels=16, pyramid_channels=32),
     encoder=EncoderConfig(channels=(16, 32, 64), blocks=(1, 1, 2), out_channels=16),
-    head=HeadConfig(feature_channels=64, hidden_channels=64, occupied_density=0.3),
 )
 """Cells as small as the labels', and motion: 3.8 million parameters, 7.7 MB in half precision."""
 
@@ -130,7 +122,6 @@ TINY = with_quirks(
         model=TINY_MODEL,
         sample=SampleConfig(input_size=(384, 144), frames=2, rays=3072, cache_bytes=2_000_000_000),
         render=RenderConfig(proposals=32, samples=48),
-        loss=LossConfig(opacity_weight=0.3, distortion_weight=0.01, sparsity_weight=0.3),
         schedule=ScheduleConfig(base_lr=2e-3, warmup_iterations=50, decay_start=0.6),
         average=AverageConfig(first_update=0),
         batch_size=1,
@@ -138,13 +129,12 @@ TINY = with_quirks(
     ),
     "none",
 )
-"""Trains in minutes on two processor cores; sky rays supervise opacity (method.md section 10)."""
+"""Trains in minutes on two processor cores."""
 
 SMALL = with_quirks(
     replace(
         TINY,
         model=SMALL_MODEL,
-        loss=LossConfig(),
         sample=replace(TINY.sample, input_size=(512, 192), frames=3, rays=6144),
         render=RenderConfig(proposals=50, samples=64),
         schedule=replace(TINY.schedule, base_lr=1e-3, warmup_iterations=200),
