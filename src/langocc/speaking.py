@@ -26,27 +26,26 @@ class Speaker:
     Attributes:
         teacher: Gives the text tower.
         reducer: Leads to the model's smaller space; None: it has the teacher's.
+        templates: Average each text over the 85 prompt templates, as published.
     """
 
     teacher: Teacher
     reducer: Reducer | None = None
+    templates: bool = True
 
     @torch.no_grad()
-    def vectors(
-        self, prompts: Sequence[str], *, templates: bool = True
-    ) -> Float[Tensor, "prompt channel"]:
-        """Unit vectors of prompts, averaged over the 85 templates unless told not to."""
-        vectors = self.teacher.text(prompts, templates=templates).float()
+    def vectors(self, prompts: Sequence[str]) -> Float[Tensor, "prompt channel"]:
+        """Unit vectors of prompts."""
+        vectors = self.teacher.text(prompts, templates=self.templates).float()
         return vectors if self.reducer is None else self.reducer.reduce(vectors)
 
-    def classes(self, vocabulary: Vocabulary, *, templates: bool = True) -> ClassQueries:
+    def classes(self, vocabulary: Vocabulary) -> ClassQueries:
         """The vectors of a vocabulary's prompts with their classes."""
-        vectors = self.vectors(vocabulary.prompts, templates=templates)
-        return ClassQueries(vectors, vocabulary.class_ids)
+        return ClassQueries(self.vectors(vocabulary.prompts), vocabulary.class_ids)
 
     @torch.no_grad()
     def similarity(
-        self, field: VoxelField, queries: Sequence[str], threshold: float, *, templates: bool = True
+        self, field: VoxelField, queries: Sequence[str], threshold: float
     ) -> dict[str, Float32[np.ndarray, "x y z"]]:
         """Cosine of every occupied voxel of a field of one scene and each query; NaN where free.
 
@@ -54,25 +53,27 @@ class Speaker:
             field: What the model says.
             queries: Texts.
             threshold: Density from which a voxel is occupied, 1/m.
-            templates: Average over the prompt templates.
         """
         if not queries:
             return {}
         occupied = field.occupied(threshold)
-        scores = occupied.query(self.vectors(queries, templates=templates)).float().cpu().numpy()
+        scores = occupied.query(self.vectors(queries)).float().cpu().numpy()
         x, y, z = occupied.index[:, 1:].cpu().numpy().T
         grids = np.full((len(queries), *field.grid.shape), np.nan, np.float32)
         grids[:, x, y, z] = scores
         return dict(zip(queries, grids, strict=True))
 
 
-def speaker_of(predictor: Predictor, teacher: str, text: str = TEXT_CLIP) -> Speaker:
+def speaker_of(
+    predictor: Predictor, teacher: str, text: str = TEXT_CLIP, *, templates: bool = True
+) -> Speaker:
     """The text side of a model, on the model's device.
 
     Args:
         predictor: The model.
         teacher: Name of its teacher, as for `load_teacher`.
         text: For a teacher in a checkpoint file: the CLIP that reads its texts.
+        templates: Average each text over the 85 prompt templates, as published.
 
     Raises:
         ConfigError: the model knows colours instead of text, or another teacher taught it.
@@ -97,4 +98,4 @@ def speaker_of(predictor: Predictor, teacher: str, text: str = TEXT_CLIP) -> Spe
             f"teacher: the model's text space has {channels} channels, that of {loaded.id} has "
             f"{loaded.channels}"
         )
-    return Speaker(loaded, predictor.model.reducer)
+    return Speaker(loaded, predictor.model.reducer, templates)

@@ -164,8 +164,8 @@ class Export:
             raise ConfigError(f"{self.checkpoint}: expected a model that was taught text, not rgb")
         if self.answers == "features":
             return None
-        speaker = speaker_of(predictor, self.teacher, self.text)
-        return speaker.classes(load_vocabulary(self.vocabulary), templates=self.templates)
+        speaker = speaker_of(predictor, self.teacher, self.text, templates=self.templates)
+        return speaker.classes(load_vocabulary(self.vocabulary))
 
     def _write(
         self,

@@ -91,8 +91,9 @@ class Predict:
         predictor = Predictor.load(
             chosen_model(self.run_folder, self.pretrained), choose_device(self.device)
         )
-        is_rgb = predictor.config.model.variant == "rgb"
-        speaker = None if is_rgb else speaker_of(predictor, self.teacher, self.text)
+        speaker = None
+        if predictor.config.model.variant != "rgb":
+            speaker = speaker_of(predictor, self.teacher, self.text, templates=self.templates)
         if speaker is None:
             self._refuse_words()
         plan = SavePlan(self._level(predictor), self.vocabulary, self.templates, self.points)
@@ -176,7 +177,7 @@ class Predict:
 
         classes = None
         if speaker is not None:
-            classes = speaker.classes(load_vocabulary(self.vocabulary), templates=self.templates)
+            classes = speaker.classes(load_vocabulary(self.vocabulary))
         measured: dict[str, dict[str, str]] = {}
         columns = ("predicting", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as bar:
@@ -225,7 +226,7 @@ class Predict:
         truth = read_label(label) if label is not None and has_label else None
         level, answers = self._level(predictor), {}
         if speaker is not None:
-            answers = speaker.similarity(field, self.query, level, templates=self.templates)
+            answers = speaker.similarity(field, self.query, level)
         shown = Shown(
             frame,
             field,

@@ -43,6 +43,8 @@ class Render:
     """Whose text encoder names the classes: the CLIP that the model was taught with."""
     text: str = TEXT_CLIP
     """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
+    templates: bool = True
+    """Average each text over the 85 prompt templates, as published."""
     work: Path | None = None
     """Folder of the key-frame index; default ROOT/langocc."""
     version: str | None = None
@@ -69,7 +71,7 @@ class Render:
             raise DataError(f"{self.root}: no scene {self.scene!r}; there are {known}")
         frames = list(dataset.scenes[self.scene])
         predictor = Predictor.load(self.run_folder, choose_device(self.device))
-        speaker = speaker_of(predictor, self.teacher, self.text)
+        speaker = speaker_of(predictor, self.teacher, self.text, templates=self.templates)
         classes = speaker.classes(load_vocabulary(self.vocabulary))
         folder = self._pictures(predictor)
         for frame in track(frames, "drawing", console=console):

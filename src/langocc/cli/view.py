@@ -46,6 +46,8 @@ class View:
     """Whose text encoder answers: the CLIP that the model was taught with (a name or a folder)."""
     text: str = TEXT_CLIP
     """For a teacher in a checkpoint file: the CLIP (name or folder) that reads its texts."""
+    templates: bool = True
+    """Average each text over the 85 prompt templates, as published."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0 lets other machines in, without any password."""
     port: int = 8080
@@ -99,6 +101,6 @@ class View:
             raise DataError(f"{self.root}: no frames in split {self.split!r}; name another --split")
         place = chosen_model(self.run_folder, self.pretrained)
         predictor = Predictor.load(place, choose_device(self.device))
-        speaker = speaker_of(predictor, self.teacher, self.text)
+        speaker = speaker_of(predictor, self.teacher, self.text, templates=self.templates)
         classes = speaker.classes(load_vocabulary(self.vocabulary))
         return Source(predictor, speaker, classes, dataset, frames[: self.frames])
