@@ -32,7 +32,7 @@ class Demo:
     """Scenes to evaluate on."""
     frames_per_scene: int = 12
     """Key frames in a scene, 0.5 s apart."""
-    steps: int = 250
+    steps: int = 220
     """Optimiser steps; the paper's schedule is spread over them."""
     seed: int = 0
     """Another seed, another city and other initial weights."""
