@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained model ready to answer: frames in, voxel fields and saved predictions out."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from langocc.train.config import TrainConfig, config_from_dict
 from langocc.train.run_folder import find_checkpoint
 
 OTHERS_ID = OCC3D_CLASSES.index("others")
+THRESHOLD = "threshold.json"
+"""File of a run folder: what `langocc calibrate` found for one of its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Predictor:
     def load(place: Path, device: str = "cpu") -> "Predictor":
         """Loads a run folder's newest checkpoint, or a checkpoint file.
 
+        If the run was calibrated with the same weights, the threshold is the one that was found.
+
         Raises:
             DataError: there is none, it is damaged, or it does not fit its own configuration.
             ConfigError: its configuration has names this version does not know.
@@ -68,7 +73,7 @@ class Predictor:
             model.load_state_dict(checkpoint.average)
         except RuntimeError as error:
             raise DataError(f"{checkpoint.path}: does not fit its configuration: {error}") from None
-        return Predictor(
+        predictor = Predictor(
             model.to(device).eval(),
             config,
             checkpoint.metadata["facts"],
@@ -79,10 +84,12 @@ class Predictor:
             },
             torch.device(device),
         )
+        found = _calibrated(checkpoint.path, checkpoint.metadata["sha256"])
+        return predictor if found is None else predictor.with_threshold(found)
 
     @property
     def threshold(self) -> float:
-        """Density from which a voxel counts as occupied, 1/m, as the model was configured."""
+        """Density from which a voxel counts as occupied, 1/m, as configured or calibrated."""
         return self.config.model.head.occupied_density
 
     def with_threshold(self, threshold: float) -> "Predictor":
@@ -102,6 +109,25 @@ class Predictor:
         unused = np.random.default_rng(0)  # nothing is drawn at test time
         batch = load_sample(dataset, None, token, config, unused, reader).to(self.device)
         return self.model(batch.images, batch.rig)
+
+
+def _calibrated(checkpoint: Path, sha256: str) -> float | None:
+    """What was found for a run's checkpoint; None: it was not calibrated, or others were since.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = checkpoint.parent.parent / THRESHOLD
+    if checkpoint.parent.name != "checkpoints" or not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text())
+        return float(record["threshold"]) if record["checkpoint"] == sha256 else None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path}: damaged; expected a threshold and the checksum of a checkpoint "
+            "(`langocc calibrate` writes it anew)"
+        ) from None
 
 
 def predict_classes(

@@ -20,6 +20,10 @@ VERBS = {
     "vocab": ("langocc.cli.vocab:Vocab", "look at prompts as the teacher sees them"),
     "reduce": ("langocc.cli.reduce:Reduce", "train the reducer of a vocabulary"),
     "train": ("langocc.cli.train:Train", "train a model; resumes where it stopped"),
+    "calibrate": (
+        "langocc.cli.calibrate:Calibrate",
+        "from which density a voxel is occupied: found on LiDAR sweeps",
+    ),
     "predict": ("langocc.cli.predict:Predict", "occupancy, pictures and answers to text"),
     "evaluate": ("langocc.cli.evaluate:Evaluate", "occupancy, ray IoU and retrieval scores"),
     "render": ("langocc.cli.render:Render", "a film over a scene: GIF or mp4"),

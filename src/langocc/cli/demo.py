@@ -57,13 +57,13 @@ class Demo:
         counts = ["--scenes-train", self.scenes_train, "--scenes-val", self.scenes_val]
         counts += ["--scenes-test", 0, "--frames-per-scene", self.frames_per_scene]
         limits = ["--steps", self.steps, "--seed", self.seed]
-        limits += ["--model.head.occupied-density", 1.5]  # after so few steps
         val = ["--split", "val", "--points"]
         commands = [
             ["city", city, *counts, "--seed", self.seed],
             ["prepare", city, "--sky-rays", 3000],
             ["extract", city, "--teacher", "city-clip", "--codec", "pca-int8", "--split", "train"],
             ["train", city, "--run", run, "--preset", "tiny", "--ranges", *limits],
+            ["calibrate", run, "--root", city, "--frames", 8],
             ["predict", run, "--root", city, *val],
             ["predict", SHIPPED, "--root", city, *val, "--out", self._longer],
         ]
