@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run on disk: `config.json`, `metrics.jsonl`, `checkpoints/`, `predictions/`, `report.*`."""
+"""A run on disk: `config.json`, `metrics.jsonl`, `checkpoints/`, `predictions/`, `report.*`, and
+`threshold.json` once it is calibrated."""
 
 import json
 from collections.abc import Mapping
