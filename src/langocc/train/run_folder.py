@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run on disk: `config.json`, `metrics.jsonl`, `checkpoints/`, `predictions/`, `report.*`, and
-`threshold.json` once it is calibrated."""
+"""A run on disk: settings, metrics, checkpoints, predictions, report, and once found a threshold."""
 
 import json
 from collections.abc import Mapping
