@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run on disk: settings, metrics, checkpoints, predictions, report, and once found a threshold."""
+"""A run on disk: settings, metrics, checkpoints, predictions, report, and a threshold if found."""
 
 import json
 from collections.abc import Mapping
