@@ -184,6 +184,7 @@ def test_two_processes_train_on_the_city_as_one_would(small_city, work, tmp_path
     # High cells: with low ones a ray here crosses so little matter that its opacity is rounding.
     options = [*QUICK, "--batch-norm", "synchronised", "--model.grid.cell-height-m", "0.8"]
     options += ["--loss.opacity-weight", "0.3", "--loss.sparsity-weight", "0.3"]
+    options += ["--loss.distortion-weight", "0.01"]
     for folder, how in ((two, TORCHRUN), (one, ["langocc"])):
         line = ["train", small_city, "--work", work, "--run", folder, *options]
         done = run(*line, program=how)
