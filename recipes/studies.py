@@ -96,6 +96,11 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         "--loss.surface-feature-weight 0.3",
         "rendered": "--loss.surface-range rendered --loss.surface-weight 0.1",
     },
+    "text": {
+        "0": "",
+        "0.1": "--loss.text-weight 0.1 --vocabulary {vocabulary}",
+        "1": "--loss.text-weight 1 --vocabulary {vocabulary}",
+    },
     "depth": {
         "images alone": "",
         "LiDAR depth": "--sample.lidar-depth --loss.depth-weight 0.05",

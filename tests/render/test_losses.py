@@ -189,3 +189,33 @@ def test_ray_weights_weigh_the_loss():
     torch.testing.assert_close(
         objective(seen, weighed, density, LossConfig(feature="mse")).total, once * 1.5
     )
+
+
+def test_features_that_choose_among_texts_alike_cost_nothing():
+    target = torch.tensor([[[1.0, 0.0, 0.0], [0.6, 0.8, 0.0]]])
+    weights = torch.ones(1, 2)
+    # The third axis is no text's, and length is no direction.
+    predicted = (3 * target).requires_grad_()
+    cost = losses.text_choice(predicted, target, 5 * torch.eye(3)[:2], weights, 0.1)
+    assert float(cost) == pytest.approx(0.0, abs=1e-6)
+    cost.backward()
+    assert float(predicted.grad.abs().max()) < 1e-5
+
+
+def test_text_choice_by_hand():
+    target, predicted = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 2.0]]])
+    cost = losses.text_choice(predicted, target, torch.eye(2), torch.ones(1, 1), 0.5)
+    sure = math.exp(2) / (math.exp(2) + 1)  # softmax of (1, 0) / 0.5
+    unsure = 1 - sure
+    by_hand = sure * math.log(sure / unsure) + unsure * math.log(unsure / sure)
+    assert float(cost) == pytest.approx(by_hand, rel=1e-5)
+    half = losses.text_choice(predicted, target, torch.eye(2), torch.full((1, 1), 0.5), 0.5)
+    assert float(half) == pytest.approx(by_hand / 2, rel=1e-5)
+
+
+def test_text_choice_leaves_the_teacher_alone():
+    target = torch.rand(1, 4, 6, requires_grad=True)
+    predicted = torch.rand(1, 4, 6, requires_grad=True)
+    losses.text_choice(predicted, target, torch.rand(3, 6), torch.ones(1, 4), 0.1).backward()
+    assert target.grad is None
+    assert float(predicted.grad.abs().sum()) > 0

@@ -84,6 +84,22 @@ def test_dropped_rays_do_not_count(tmp_path):
     assert 1 - dropped / every == pytest.approx(share_of_cars / 2, abs=0.08)
 
 
+def test_the_text_term_joins_the_total_and_falls(tmp_path):
+    words = vocabulary_file(tmp_path)
+    config = with_loss(text_weight=0.5, text_temperature=0.2)
+    lines = train(tmp_path / "run", replace(config, vocabulary=words, steps=40))
+    for line in lines:
+        assert line["total"] == pytest.approx(line["feature"] + 0.5 * line["text"], rel=1e-5)
+    assert 0 < lines[-1]["text"] < 0.7 * lines[0]["text"]
+
+
+def test_the_text_term_needs_prompts_and_a_temperature(tmp_path):
+    with pytest.raises(ConfigError, match=r"loss\.text-weight: expected --vocabulary"):
+        new_training(tmp_path, with_loss(text_weight=0.1))
+    with pytest.raises(ConfigError, match=r"loss\.text-temperature: expected more than 0, found 0"):
+        with_loss(text_temperature=0.0)
+
+
 def test_weights_of_movable_rays_by_hand():
     features = torch.eye(2)[[0, 0, 1, 1]][None]
     rays = RayBatch(

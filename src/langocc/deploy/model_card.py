@@ -72,7 +72,11 @@ def model_card(record: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
 
 def _taught_by(config: Mapping[str, Any]) -> str:
     loss = LossConfig(**{**config["loss"], "movable_classes": ()})
-    return "features, and ranges that a LiDAR measured" if loss.uses_ranges else "features alone"
+    more = {
+        "ranges that a LiDAR measured": loss.uses_ranges,
+        "what a vocabulary calls them": loss.needs_vocabulary,
+    }
+    return " and ".join(["features", *(name for name, is_used in more.items() if is_used)])
 
 
 def _grid(grid: Mapping[str, Any]) -> str:

@@ -60,6 +60,37 @@ def cosine(
     return ray_mean(1 - _cosine(predicted, target), weights)
 
 
+def text_choice(
+    predicted: Float[Tensor, "batch ray channel"],
+    target: Float[Tensor, "batch ray channel"],
+    prompts: Float[Tensor, "prompt channel"],
+    weights: Float[Tensor, "batch ray"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """How differently two features choose among texts: a divergence of two softmaxes, nats.
+
+    mean of KL(softmax(cos(t, text) / T) || softmax(cos(p, text) / T)). Every text is a negative of
+    the others, and no label says which is right: the teacher's own feature does, so the term and
+    the feature loss agree where both end, and words outside the prompts lose nothing by it.
+
+    Args:
+        predicted: Rendered features.
+        target: Teacher features; no gradient.
+        prompts: Text embeddings, of any length.
+        weights: Of rays.
+        temperature: T, in units of a cosine.
+    """
+    with torch.autocast(predicted.device.type, enabled=False):
+        directions = functional.normalize(prompts.float(), dim=-1)
+        chosen, wanted = (
+            functional.log_softmax(
+                functional.normalize(one.float(), dim=-1) @ directions.T / temperature, dim=-1
+            )
+            for one in (predicted, target.detach())
+        )
+        return ray_mean((wanted.exp() * (wanted - chosen)).sum(-1), weights)
+
+
 def rgb_l1(
     predicted: Float[Tensor, "batch ray 3"],
     target: Float[Tensor, "batch ray 3"],

@@ -72,6 +72,11 @@ class LossConfig:
     depth_weight: float = 0.0
     """Weight of the depth net's cross-entropy against LiDAR depth (published, off: 0.05); needs
     samples with `lidar_depth`."""
+    text_weight: float = 0.0
+    """Weight of the text loss: rendered features should choose among the prompts of a `vocabulary`
+    as the teacher's do (paper and published code have no such term)."""
+    text_temperature: float = 0.05
+    """Divides the cosines that the prompts compete with."""
     movable: Literal["keep", "drop"] = "keep"
     """`drop`: rays of other times do not count where the teacher sees something that may have moved
     (method.md section 8b); needs a `vocabulary`."""
@@ -81,7 +86,11 @@ class LossConfig:
     """Occ3D classes that count as movable. The published code takes the ids 0 to 7."""
 
     def __post_init__(self) -> None:
-        """Refuses classes that Occ3D does not have."""
+        """Refuses classes that Occ3D does not have, and a temperature that divides by nothing."""
+        if not self.text_temperature > 0:
+            raise ConfigError(
+                f"loss.text-temperature: expected more than 0, found {self.text_temperature}"
+            )
         for name in self.movable_classes:
             if name not in OCC3D_CLASSES:
                 raise ConfigError(
@@ -105,6 +114,11 @@ class LossConfig:
         """Whether rays are weighed by whether they show something movable."""
         return self.movable == "drop" or self.movable_extra != 0
 
+    @property
+    def needs_vocabulary(self) -> bool:
+        """Whether a term asks what features are called."""
+        return self.needs_movable or self.text_weight != 0
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -112,6 +126,7 @@ class Objective:
 
     total: Float[Tensor, ""]
     feature: Float[Tensor, ""]
+    text: Float[Tensor, ""] | None = None
     opacity: Float[Tensor, ""] | None = None
     distortion: Float[Tensor, ""] | None = None
     density_variation: Float[Tensor, ""] | None = None
@@ -179,13 +194,7 @@ def feature_loss(
     Raises:
         ValueError: the rays lack the target that the field renders.
     """
-    weights = (rendered.opacity > 0).to(rendered.opacity)
-    if rays.weights is not None:
-        weights = weights * rays.weights
-    scale: float | Tensor = 1.0
-    if rays.is_sky is not None:
-        weights = weights * ~rays.is_sky
-        scale = rays.is_sky.numel() / mean((~rays.is_sky).sum().float()).clamp(min=1)
+    weights, scale = _counted(rendered, rays, mean)
     if rendered.features is not None:
         if rays.features is None:
             raise ValueError("rays.features: expected teacher features, got None")
@@ -196,6 +205,19 @@ def feature_loss(
     return losses.rgb_l1(rendered.colour, rays.rgb.to(rendered.colour), weights) * scale
 
 
+def _counted(
+    rendered: RenderedRays, rays: RayBatch, mean: Mean
+) -> tuple[Float[Tensor, "batch ray"], float | Tensor]:
+    """Weights of rays that have a target, and what makes a mean over all one over these."""
+    weights = (rendered.opacity > 0).to(rendered.opacity)
+    if rays.weights is not None:
+        weights = weights * rays.weights
+    if rays.is_sky is None:
+        return weights, 1.0
+    is_target = ~rays.is_sky
+    return weights * is_target, is_target.numel() / mean(is_target.sum().float()).clamp(min=1)
+
+
 def objective(
     rendered: RenderedRays,
     rays: RayBatch,
@@ -203,6 +225,7 @@ def objective(
     config: LossConfig,
     *,
     features: Float[Tensor, "batch x y z feature"] | None = None,
+    prompts: Float[Tensor, "prompt channel"] | None = None,
     surface: SurfaceAnswers | None = None,
     depth: DepthGuess | None = None,
     mean: Mean = _alone,
@@ -215,6 +238,7 @@ def objective(
         density: The field's density, for the terms that act on voxels.
         config: Terms and weights.
         features: The field's voxel features, for their total variation.
+        prompts: Text embeddings in the space of the rays' features, for the text term.
         surface: For the terms at surfaces.
         depth: For the depth term.
         mean: Averages the counts that losses are divided by over all processes, so that the mean of
@@ -228,6 +252,8 @@ def objective(
     feature = feature_loss(rendered, rays, config, mean)
     total = config.feature_weight * feature
     terms: dict[str, Tensor] = {}
+    if config.text_weight:
+        terms["text"] = _text(rendered, rays, prompts, config, mean)
     if config.opacity_weight:
         terms["opacity"] = _opacity(rendered, rays)
     if config.distortion_weight:
@@ -249,6 +275,21 @@ def objective(
     for name, term in terms.items():
         total = total + getattr(config, f"{name}_weight") * term
     return Objective(total, feature, **terms)
+
+
+def _text(
+    rendered: RenderedRays,
+    rays: RayBatch,
+    prompts: Float[Tensor, "prompt channel"] | None,
+    config: LossConfig,
+    mean: Mean,
+) -> Float[Tensor, ""]:
+    if prompts is None or rendered.features is None or rays.features is None:
+        raise ValueError("prompts: the text loss needs them and features of field and rays")
+    weights, scale = _counted(rendered, rays, mean)
+    target = rays.features.to(rendered.features)
+    temperature = config.text_temperature
+    return losses.text_choice(rendered.features, target, prompts, weights, temperature) * scale
 
 
 def _opacity(rendered: RenderedRays, rays: RayBatch) -> Float[Tensor, ""]:

@@ -71,7 +71,7 @@ class TrainConfig:
     reducer: Path | None = None
     """File of `langocc reduce`; needed where targets are reduced (preset `reduced`)."""
     vocabulary: Path | None = None
-    """File of `langocc vocab --out`; needed by the losses that know what moves."""
+    """File of `langocc vocab --out`; needed by the losses that know what things are called."""
 
     def __post_init__(self) -> None:
         """Refuses what needs a file and has none, a file without a use, and no batch."""

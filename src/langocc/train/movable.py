@@ -4,22 +4,17 @@
 Source: method.md section 8b.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from langocc.errors import ConfigError
 from langocc.geometry.rays import RayBatch
 from langocc.render.losses import movable_ray_weights
 from langocc.render.objective import LossConfig
 from langocc.scenes.occ3d import OCC3D_CLASSES
-from langocc.teachers.embeddings import load_embeddings
-from langocc.teachers.names import speaks_for
-from langocc.train.config import TrainConfig
+from langocc.teachers.embeddings import EmbeddedVocabulary
 
 
 @dataclass(frozen=True)
@@ -30,38 +25,16 @@ class MovablePrompts:
     is_movable: Bool[Tensor, " prompt"]
 
 
-def movable_prompts(
-    config: TrainConfig, facts: Mapping[str, Any], device: torch.device
-) -> MovablePrompts | None:
-    """The prompts that rays are judged by; None where the loss does not ask for them.
+def movable_prompts(embedded: EmbeddedVocabulary, config: LossConfig) -> MovablePrompts:
+    """The prompts that rays are judged by.
 
     Args:
-        config: The run's settings.
-        facts: Of the run; `teacher` names the teacher of the rays' features.
-        device: Where rays are weighed.
-
-    Raises:
-        ConfigError: there is no vocabulary, or one of another teacher.
-        DataError: its file cannot be used.
+        embedded: In the space of the rays' features.
+        config: Names the classes that move.
     """
-    if not config.loss.needs_movable:
-        return None
-    if config.vocabulary is None or not config.sample.features:
-        raise ConfigError(
-            "loss.movable, loss.movable-extra: expected --vocabulary (a file of `langocc vocab "
-            f"--out`) and rays with features, found {config.vocabulary} and sample.features "
-            f"{config.sample.features}"
-        )
-    embedded = load_embeddings(config.vocabulary)
-    teacher = facts.get("teacher", embedded.teacher)
-    if not speaks_for(embedded.teacher, teacher):
-        raise ConfigError(
-            f"{config.vocabulary}: expected embeddings of the store's teacher {teacher!r}, found "
-            f"{embedded.teacher!r}"
-        )
-    classes = {OCC3D_CLASSES.index(name) for name in config.loss.movable_classes}
+    classes = {OCC3D_CLASSES.index(name) for name in config.movable_classes}
     is_movable = torch.tensor([id_ in classes for id_ in embedded.vocabulary.class_ids])
-    return MovablePrompts(embedded.vectors.to(device), is_movable.to(device))
+    return MovablePrompts(embedded.vectors, is_movable.to(embedded.vectors.device))
 
 
 def weighed(rays: RayBatch, prompts: MovablePrompts, config: LossConfig) -> RayBatch:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from langocc.batch import Batch
@@ -32,6 +33,7 @@ from langocc.train.precision import (
 )
 from langocc.train.processes import Processes
 from langocc.train.surfaces import surface_answers
+from langocc.train.vocabulary import training_vocabulary
 
 
 class TrainStep:
@@ -66,7 +68,12 @@ class TrainStep:
         self.device = device
         self.precision: Precision = chosen_precision(config.precision, device)
         set_up_arithmetic(self.precision)
-        self._movable = movable_prompts(config, facts, device)
+        words = training_vocabulary(config, facts)
+        if words is not None:
+            words = replace(words, vectors=words.vectors.to(device))
+        is_judged = words is not None and config.loss.needs_movable
+        self._movable = movable_prompts(words, config.loss) if is_judged else None
+        self._prompts = None if words is None else self._reduced(words.vectors)
         self._lift_input: LiftInput | None = None
         if config.loss.depth_weight:
             model.depth_net.register_forward_hook(self._remember)
@@ -93,6 +100,7 @@ class TrainStep:
                 field.density,
                 self.config.loss,
                 features=field.features,
+                prompts=self._prompts,
                 surface=surface,
                 depth=self._depth_guess(batch),
                 mean=self.processes.mean,
@@ -189,7 +197,12 @@ class TrainStep:
         """Rays with weights and features as the loss takes them; reduced ones as published."""
         if self._movable is not None:
             rays = weighed(rays, self._movable, self.config.loss)
-        if self.model.reducer is None or rays.features is None:
+        if rays.features is None:
             return rays
-        reduced = self.model.reducer.reduce(rays.features).half().float()
-        return replace(rays, features=reduced)
+        return replace(rays, features=self._reduced(rays.features))
+
+    def _reduced(self, vectors: Float[Tensor, "... channel"]) -> Float[Tensor, "... reduced"]:
+        """Vectors of the teacher's space as the field has them: the same ones without a reducer."""
+        if self.model.reducer is None:
+            return vectors
+        return self.model.reducer.reduce(vectors).half().float()
