@@ -23,7 +23,7 @@ from langocc.render.sampling import draw_uniforms
 from langocc.train.across import spread_over
 from langocc.train.config import TrainConfig
 from langocc.train.faults import check_finite
-from langocc.train.movable import movable_prompts, weighed
+from langocc.train.movable import MovablePrompts, movable_prompts, weighed
 from langocc.train.overlap import OverlappedMean
 from langocc.train.precision import (
     Precision,
@@ -68,12 +68,13 @@ class TrainStep:
         self.device = device
         self.precision: Precision = chosen_precision(config.precision, device)
         set_up_arithmetic(self.precision)
-        words = training_vocabulary(config, facts)
-        if words is not None:
+        self._movable: MovablePrompts | None = None
+        self._prompts: Tensor | None = None
+        if (words := training_vocabulary(config, facts)) is not None:
             words = replace(words, vectors=words.vectors.to(device))
-        is_judged = words is not None and config.loss.needs_movable
-        self._movable = movable_prompts(words, config.loss) if is_judged else None
-        self._prompts = None if words is None else self._reduced(words.vectors)
+            self._prompts = self._reduced(words.vectors)
+            if config.loss.needs_movable:
+                self._movable = movable_prompts(words, config.loss)
         self._lift_input: LiftInput | None = None
         if config.loss.depth_weight:
             model.depth_net.register_forward_hook(self._remember)
