@@ -156,8 +156,12 @@ def test_a_run_is_predicted_and_every_report_says_where_it_is_from(
     capsys.readouterr()
     assert evaluate("retrieval", run, "--root", small_city, "--parts", "val") == 1
     assert "were made with another-1234" in capsys.readouterr().err
-    assert evaluate("retrieval", run, "--root", small_city) == 1
+    assert evaluate("retrieval", run, "--root", small_city, "--parts", "train", "val") == 1
     assert "the run has no predictions of train yet" in capsys.readouterr().err
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"teacher": teacher}))
+    assert evaluate("retrieval", run, "--root", small_city) == 0  # what it has: val
+    rows = json.loads((run / "report-retrieval.json").read_text())["retrieval"]
+    assert {row["part"] for row in rows["rows"]} == {"val"}
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from langocc.cli.chosen import is_model, predictions_home
 from langocc.cli.evaluate_baselines import Baselines
 from langocc.cli.evaluation import Evaluation, label_path, predictions_folder
 from langocc.errors import ConfigError, DataError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from langocc.train.processes import Processes
 
 Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,9 @@ class Retrieval(_Texts):
 
     protocols: tuple[Literal["langocc", "pop3d"], ...] = ("langocc", "pop3d")
     """Whose rules: points inside the grid and cosine, or every point and dot product."""
-    parts: tuple[Part, ...] = ("train", "val", "test")
-    """Rows of the benchmark. Of a run, each part reads RUN/predictions/PART."""
+    parts: tuple[Part, ...] = ()
+    """Rows of the benchmark. Of a run, each part reads RUN/predictions/PART; default: the parts
+    that it has predictions of, and all of a folder of predictions."""
 
     def measure(
         self, report: "Report", dataset: "NuScenes", place: Path, processes: "Processes"
@@ -173,7 +176,7 @@ class Retrieval(_Texts):
             raise DataError(
                 f"{dataset.root}: no retrieval benchmark; expected retrieval_benchmark/"
             )
-        parts: tuple[Part, ...] = self.parts or (self.split,)
+        parts = self.parts or self.default_parts(place)
         folders = {part: predictions_folder(place, part) for part in parts}
         rows = read_rows(dataset.folders.retrieval, parts)
         queries = sorted({row.query for row in rows})
@@ -189,6 +192,13 @@ class Retrieval(_Texts):
         )
         return replace(report, retrieval=result)
 
+    def default_parts(self, place: Path) -> tuple[Part, ...]:
+        """Rows that a place can answer; those of --split where a run has no predictions yet."""
+        if not is_model(place):
+            return PARTS
+        home = predictions_home(place)
+        return tuple(part for part in PARTS if (home / part).is_dir()) or (self.split,)
+
 
 @dataclass(frozen=True)
 class All(Retrieval, Rayiou, Occ3d):
@@ -201,6 +211,11 @@ class All(Retrieval, Rayiou, Occ3d):
     def stem(self) -> str:
         """The report of everything is the report."""
         return "report"
+
+    def default_parts(self, place: Path) -> tuple[Part, ...]:
+        """One split for everything."""
+        del place
+        return (self.split,)
 
     def measure(
         self, report: "Report", dataset: "NuScenes", place: Path, processes: "Processes"
