@@ -22,7 +22,7 @@ run() {
 short="--steps 1200 --schedule.base-lr 5e-4 --schedule.warmup-iterations 100 --average.first-update 0"
 
 run tiny --preset tiny --ranges --steps 2500
-run small --preset small --ranges --steps 2000
+run small --preset small --ranges --steps 2400
 run full --preset full --quirks none $short
 run full-ranges --preset best --steps 1200
 [ -e "$out/reducer.safetensors" ] || langocc reduce "$out/reducer.safetensors" --vocabulary city
