@@ -17,7 +17,7 @@ from langocc import cli
 from langocc.errors import ConfigError
 from langocc.scenes.city import recording
 from langocc.scenes.city.plan import CitySettings
-from langocc.scenes.city.write import write_city
+from langocc.scenes.city.write import even_processes, write_city
 
 TINY = CitySettings(1, 1, 0, frames_per_scene=1, width=64, height=36, seed=3)
 ARGUMENTS = [
@@ -137,10 +137,20 @@ def test_another_seed_makes_another_city(tmp_path: Path, undisturbed):
     assert mine[image] != theirs[image]
 
 
+@pytest.mark.parametrize(
+    ("scenes", "cores", "processes"),
+    [(20, 16, 20), (10, 2, 2), (11, 2, 3), (3, 8, 3), (32, 16, 16), (1, 1, 1)],
+)
+def test_no_round_of_scenes_is_nearly_empty(scenes: int, cores: int, processes: int):
+    assert even_processes(scenes, cores) == processes
+
+
 def test_folder_with_something_else_is_refused(tmp_path: Path, capsys):
     (tmp_path / "thesis.tex").write_text("x")
     assert cli.run(["city", str(tmp_path), *ARGUMENTS]) == 1
-    assert "thesis.tex" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "thesis.tex" in error
+    assert "0/" not in error  # no empty bar above it
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert cli.run(["city", str(tmp_path / "thesis.tex"), *ARGUMENTS]) == 1
     assert "expected a folder" in capsys.readouterr().err

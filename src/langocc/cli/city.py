@@ -44,7 +44,8 @@ class City:
     version: str | None = None
     """Name of the folder of tables; default: v1.0-mini."""
     workers: int = 0
-    """Processes, a scene each; 0 takes all cores."""
+    """Processes, a scene each; 0 takes all cores, and more where that spares a last, emptier
+    round."""
 
     def settings(self) -> "CitySettings":
         """What city is asked for.
@@ -73,21 +74,21 @@ class City:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        from langocc.scenes.city.write import write_city
+        from langocc.scenes.city.write import even_processes, write_city
 
         if self.workers < 0:
             raise ConfigError(f"workers: expected 0 (all cores) or more, got {self.workers}")
         settings = self.settings()
-        workers = self.workers or _cores()
+        workers = self.workers or even_processes(len(settings.scenes()), _cores())
         columns = ("key frames", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("city", total=settings.frames)
-            write_city(
-                self.out,
-                settings,
-                workers,
-                lambda frames: progress.update(task, completed=frames),
-            )
+
+            def frames_done(frames: int) -> None:
+                if not progress.tasks:  # no bar above a refusal
+                    progress.add_task("city", total=settings.frames)
+                progress.update(progress.task_ids[0], completed=frames)
+
+            write_city(self.out, settings, workers, frames_done)
         print(
             f"{self.out}: {_name(settings)}{settings.frames} key frames in "
             f"{settings.scenes_train} train, {settings.scenes_val} val and "

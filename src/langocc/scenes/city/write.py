@@ -5,6 +5,7 @@ Finished scenes are kept, so that a run that was stopped goes on where it was; t
 same as if it had not been.
 """
 
+import math
 import multiprocessing
 import os
 import shutil
@@ -53,6 +54,15 @@ def write_city(
         assemble(settings, folders)
     shutil.rmtree(folders.parts, ignore_errors=True)
     frames_done(settings.frames)
+
+
+def even_processes(scenes: int, cores: int) -> int:
+    """Processes that write so many scenes in rounds of one length, at least one for each core.
+
+    20 scenes by 16 processes are two rounds, the second nearly empty; 20 processes on 16 cores take
+    five quarters of one.
+    """
+    return math.ceil(scenes / max(1, scenes // cores))
 
 
 def _write_missing_scenes(
