@@ -67,7 +67,9 @@ def test_the_truth_as_a_prediction_scores_100(
         label = read_label(dataset.folders.occ3d_label(frame))
         write_prediction(tmp_path / "truth", frame.token, Prediction(label.semantics))
     assert evaluate("occ3d", tmp_path / "truth", "--root", small_city, "--mask", "none") == 0
-    level = json.loads((tmp_path / "report-occ3d.json").read_text())["occupancy"]["levels"][0]
+    # Beside its predictions, so that another folder next to it keeps its own.
+    report = json.loads((tmp_path / "truth" / "report-occ3d.json").read_text())
+    level = report["occupancy"]["levels"][0]
     assert (level["miou_17"], level["miou_15"], level["occupied_iou"]) == (100, 100, 100)
 
 

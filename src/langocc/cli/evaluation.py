@@ -36,7 +36,8 @@ class Evaluation(ABC):
     work: Path | None = None
     """Folder of the key-frame index; default ROOT/langocc."""
     out: Path | None = None
-    """Folder for the report; default: the run, or the folder around its predictions."""
+    """Folder for the report; default: the run, or the folder of predictions (the one around it if
+    it is named after a split)."""
     name: str = ""
     """What the numbers are called in tables; default: the name of the folder."""
     beside: tuple[Path, ...] = ()
@@ -93,9 +94,12 @@ class Evaluation(ABC):
     def report_folder(self) -> Path:
         """Where the report is written."""
         place = self.predictions
-        if self.out is not None or not is_model(place):
-            return self.out or place.resolve().parent
-        return place if place.exists() else predictions_home(place)
+        if self.out is not None:
+            return self.out
+        if is_model(place):
+            return place if place.exists() else predictions_home(place)
+        folder = place.resolve()
+        return folder.parent if folder.name in ("train", "val", "test") else folder
 
     def _report(self, place: Path, dataset: "NuScenes", processes: "Processes") -> "Report":
         from langocc.evaluate.origin import provenance_of
