@@ -53,6 +53,7 @@ def test_every_verb_says_what_it_did(walked):
     assert "rays of 4 scenes written" in printed["prepare"]
     assert "features of 4 scenes written" in printed["extract"]
     assert "checkpoint:" in printed["train"]
+    assert "langocc calibrate" in printed["train"]  # what to do next
     assert len(list((folder / "run" / "predictions" / "val").glob("*.npz"))) == 4
     assert "mIoU" in printed["evaluate"]
     assert not list(folder.rglob("*.part"))

@@ -106,6 +106,7 @@ class Train:
         from rich.console import Console
 
         from langocc.cli.train_display import fit_with_progress, summary_line
+        from langocc.scenes.opening import frames_of
 
         console = Console(quiet=not processes.is_first)
         data = self._data()
@@ -129,6 +130,14 @@ class Train:
             console.print(what, highlight=False, markup=False)
         fit_with_progress(training, console, *([] if board is None else [board.watch]))
         console.print(f"checkpoint: {training.run.checkpoint_path(training.steps)}")
+        place = f"{self.run_folder} --root {self.root}"
+        if any(frame.lidar is not None for frame in frames_of(data[0], "train")):
+            console.print(
+                f"next: langocc calibrate {place} finds from which density a voxel is occupied",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
 
     def _data(self) -> "tuple[NuScenes, FeatureStore]":
         from langocc.features.store import open_store
