@@ -12,6 +12,7 @@ from langocc.errors import ConfigError
 from langocc.geometry.rays import RayBatch
 from langocc.render.objective import LossConfig
 from langocc.teachers.embeddings import EmbeddedVocabulary, save_embeddings
+from langocc.teachers.reducer import Reducer, save_reducer
 from langocc.teachers.text import Vocabulary
 from langocc.train.movable import MovablePrompts, weighed
 
@@ -91,6 +92,30 @@ def test_the_text_term_joins_the_total_and_falls(tmp_path):
     for line in lines:
         assert line["total"] == pytest.approx(line["feature"] + 0.5 * line["text"], rel=1e-5)
     assert 0 < lines[-1]["text"] < 0.7 * lines[0]["text"]
+
+
+class WideStreet(ToyStreet):
+    """Its teacher has 12 channels."""
+
+    def __getitem__(self, number):
+        batch = super().__getitem__(number)
+        wide = torch.nn.functional.pad(batch.rays.features, (0, 6))
+        return replace(batch, rays=replace(batch.rays, features=wide))
+
+
+def test_prompts_go_through_the_reducer_as_features_do(tmp_path):
+    reducer, words = tmp_path / "reducer.safetensors", tmp_path / "words.safetensors"
+    save_reducer(Reducer(12, 6), reducer, teacher="toy")
+    vocabulary = Vocabulary("toy", ("car", "wall"), (4, 15))
+    save_embeddings(EmbeddedVocabulary(vocabulary, torch.eye(12)[:2], "toy"), words)
+    head = replace(CONFIG.model.head, reduced_from=12)
+    config = replace(with_loss(text_weight=1.0), model=replace(CONFIG.model, head=head))
+    training = new_training(tmp_path, replace(config, reducer=reducer, vocabulary=words))
+    training.samples = WideStreet()
+    training.fit(lambda _: None)
+    for line in map(json.loads, (tmp_path / "metrics.jsonl").open()):
+        assert line["total"] == pytest.approx(line["feature"] + line["text"], rel=1e-5)
+        assert line["text"] > 0
 
 
 def test_the_text_term_needs_prompts_and_a_temperature(tmp_path):
