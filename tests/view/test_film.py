@@ -82,7 +82,12 @@ def test_a_film_of_a_scene_goes_on(small_city: Path, tmp_path: Path, monkeypatch
     with Image.open(out) as gif:
         assert gif.width == 400
         assert gif.n_frames == 4
+        height = gif.height
     assert sorted(p.name for p in tmp_path.iterdir()) == ["film.gif", "run"]
+    assert cli.run([*words, "--difference"]) == 0
+    with Image.open(out) as gif:
+        assert gif.width == 400
+        assert gif.height > 1.3 * height  # a row more
     words[words.index(scene)] = "nowhere"
     assert cli.run(words) == 1
     assert "no scene 'nowhere'; there are" in capfd.readouterr().err

@@ -24,7 +24,7 @@ class Render:
     """Writes a film of a scene: cameras, predicted and true voxels; goes on where it was killed."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
-    """Run folder (its newest checkpoint is taken) or checkpoint file."""
+    """Run folder (its newest checkpoint is taken), checkpoint file, or model of the package."""
     root: Path
     """Data root: ROOT/{nuscenes, gts, retrieval_benchmark}, or a bare nuScenes folder."""
     scene: str
@@ -33,6 +33,9 @@ class Render:
     """The film: a name that ends in .gif, or in .mp4 with the package imageio-ffmpeg."""
     width: int = 1280
     """Of the film, pixels; even."""
+    difference: bool = False
+    """A row more: where the prediction is right and where it is not, of voxels that a camera sees;
+    needs labels."""
     rate: float = 4.0
     """Pictures a second; key frames are 0.5 s apart, so 2 is real time."""
     threshold: float | None = None
@@ -105,6 +108,8 @@ class Render:
                 self.vocabulary,
                 self.teacher,
                 self.text,
+                self.templates,
+                self.difference,
                 str(self.root.resolve()),
             ],
             "width": self.width,
@@ -135,9 +140,13 @@ class Render:
             return
         label = dataset.folders.occ3d_label(frame)
         has_label = label is not None and label.is_file()
-        truth = read_label(label).semantics if label is not None and has_label else None
+        truth = read_label(label) if label is not None and has_label else None
+        if self.difference and truth is None:
+            raise DataError(f"{frame.token}: --difference needs an Occ3D label, found none")
         level = predictor.threshold if self.threshold is None else self.threshold
         predicted = predict_classes(predictor.field(dataset, frame.token), classes, level)
-        picture = film_picture(frame, predicted.semantics, truth, self.width)
+        true = None if truth is None else truth.semantics
+        judged = truth.mask("camera") if truth is not None and self.difference else None
+        picture = film_picture(frame, predicted.semantics, true, self.width, judged)
         with replacing(path) as temporary:
             picture.save(temporary, "PNG")

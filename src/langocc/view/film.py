@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from langocc.errors import ConfigError, DataError
@@ -14,6 +14,12 @@ from langocc.files import replacing
 from langocc.geometry.grid import OCC3D_GRID
 from langocc.scenes.frame import Frame
 from langocc.scenes.occ3d import FREE_ID, OCC3D_CLASSES, OCC3D_PALETTE
+from langocc.view.difference import (
+    difference,
+    difference_bev,
+    difference_legend,
+    difference_oblique,
+)
 from langocc.view.frame_figures import camera_title
 from langocc.view.pictures import bev_classes, class_oblique, photograph
 from langocc.view.sheets import beside, class_legend, sheet, stacked
@@ -26,6 +32,7 @@ def film_picture(
     semantics: UInt8[np.ndarray, "x y z"],
     truth: UInt8[np.ndarray, "x y z"] | None,
     width: int,
+    judged: Bool[np.ndarray, "x y z"] | None = None,
 ) -> Image.Image:
     """Cameras, voxels in perspective and from above, and the legend, always of the same size.
 
@@ -34,6 +41,7 @@ def film_picture(
         semantics: Predicted Occ3D ids.
         truth: True Occ3D ids; None leaves them out.
         width: Of the picture, pixels; even, as is its height.
+        judged: Voxels whose difference to the truth is drawn, too; None: no difference.
 
     Raises:
         DataError: an image is missing or damaged.
@@ -43,17 +51,28 @@ def film_picture(
     rows = []
     for name, ids in versions.items():
         above = bev_classes(ids, OCC3D_GRID, 2)
-        tiles = {
-            name: class_oblique(ids, OCC3D_GRID, (640, above.height)),
-            f"{name}, from above": above,
-        }
-        rows.append(beside([sheet({title: tile}, 1) for title, tile in tiles.items()]))
+        rows.append(_row(name, class_oblique(ids, OCC3D_GRID, (640, above.height)), above))
+    kinds = None
+    if judged is not None and truth is not None:
+        kinds = difference(semantics, truth, judged)
+        above = difference_bev(kinds, OCC3D_GRID, 2)
+        aside = difference_oblique(kinds, OCC3D_GRID, (640, above.height))
+        rows.append(_row("difference where a camera sees", aside, above))
     voxels = stacked(rows)
     page = beside([sheet(cameras, 2 if truth is not None else 3), voxels])
     every = [i for i in range(len(OCC3D_CLASSES)) if i != FREE_ID]
-    page = stacked([page, class_legend(every, page.width)])
+    legends = [class_legend(every, page.width)]
+    if kinds is not None:
+        legends.append(difference_legend(page.width))
+    page = stacked([page, *legends])
     height = round(page.height * width / page.width / 2) * 2
     return page.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _row(name: str, aside: Image.Image, above: Image.Image) -> Image.Image:
+    """Voxels from behind and from above, side by side."""
+    tiles = {name: aside, f"{name}, from above": above}
+    return beside([sheet({title: tile}, 1) for title, tile in tiles.items()])
 
 
 def check_film(path: Path) -> None:
