@@ -164,6 +164,10 @@ def test_a_run_is_predicted_and_every_report_says_where_it_is_from(
     assert evaluate("retrieval", run, "--root", small_city) == 0  # what it has: val
     rows = json.loads((run / "report-retrieval.json").read_text())["retrieval"]
     assert {row["part"] for row in rows["rows"]} == {"val"}
+    of_val = (run / "report.json").read_bytes()
+    assert evaluate("all", run, "--root", small_city, "--save", "--split", "test") == 0
+    assert (run / "report.json").read_bytes() == of_val  # that of another split lies beside it
+    assert json.loads((run / "report-test.json").read_text())["split"] == "test"
 
 
 @pytest.mark.slow

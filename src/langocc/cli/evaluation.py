@@ -118,7 +118,8 @@ class Evaluation(ABC):
         from langocc.evaluate.markdown import markdown
         from langocc.evaluate.report_files import write_report
 
-        paths = write_report(self.report_folder, report, self.stem)
+        stem = self.stem if self.split == "val" else f"{self.stem}-{self.split}"
+        paths = write_report(self.report_folder, report, stem)
         console = Console()
         console.print(Markdown(markdown(report, with_published=False)))
         console.print(f"written: {paths[0]}, and {paths[1]} with published numbers beside these")

@@ -46,15 +46,15 @@ def film_picture(
     Raises:
         DataError: an image is missing or damaged.
     """
-    cameras = {camera_title(n): photograph(c, 400) for n, c in frame.cameras.items()}
+    kinds = None if judged is None or truth is None else difference(semantics, truth, judged)
+    side = 400 if kinds is None else 680  # as high as the rows of voxels
+    cameras = {camera_title(n): photograph(c, side) for n, c in frame.cameras.items()}
     versions = {"predicted": semantics} | ({} if truth is None else {"true": truth})
     rows = []
     for name, ids in versions.items():
         above = bev_classes(ids, OCC3D_GRID, 2)
         rows.append(_row(name, class_oblique(ids, OCC3D_GRID, (640, above.height)), above))
-    kinds = None
-    if judged is not None and truth is not None:
-        kinds = difference(semantics, truth, judged)
+    if kinds is not None:
         above = difference_bev(kinds, OCC3D_GRID, 2)
         aside = difference_oblique(kinds, OCC3D_GRID, (640, above.height))
         rows.append(_row("difference where a camera sees", aside, above))
