@@ -87,7 +87,7 @@ def test_a_film_of_a_scene_goes_on(small_city: Path, tmp_path: Path, monkeypatch
     assert cli.run([*words, "--difference"]) == 0
     with Image.open(out) as gif:
         assert gif.width == 400
-        assert gif.height > 1.3 * height  # a row more
+        assert gif.height > height  # a row more, beside larger cameras
     words[words.index(scene)] = "nowhere"
     assert cli.run(words) == 1
     assert "no scene 'nowhere'; there are" in capfd.readouterr().err
