@@ -21,6 +21,7 @@ import numpy as np
 from study_table import Scores
 
 from langocc import cli
+from langocc.calibration import spread
 from langocc.cli.evaluation import label_path
 from langocc.cli.train import choose_device
 from langocc.evaluate.benchmark import read_rows
@@ -188,12 +189,6 @@ class Judge:
         frames = spread(self.val, self.depth_frames)
         errors = frame_errors(self.predictor, self.speaker, self.dataset, frames, 4096)
         return 100 * errors.scores().median_relative
-
-
-def spread(frames: list[Frame], count: int) -> list[Frame]:
-    """At most so many frames, evenly over all."""
-    places = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    return [frames[place] for place in places]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from langocc.deploy.pretrained import resolve
 from langocc.evaluate.labels import read_label
 from langocc.predictor import Predictor, predict_classes
 from langocc.scenes.nuscenes import load
@@ -29,7 +28,7 @@ def main() -> None:
     """Reads the command line and draws."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("city", type=Path)
-    parser.add_argument("model", type=str)
+    parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--token", default="")
     parser.add_argument("--query", default="a tree")
@@ -37,10 +36,10 @@ def main() -> None:
     draw(options.city, options.model, options.out, options.token, options.query)
 
 
-def draw(city: Path, model: str, target: Path, token: str, query: str) -> None:
+def draw(city: Path, model: Path, target: Path, token: str, query: str) -> None:
     """Writes the picture of one key frame."""
     dataset = load(city)
-    predictor = Predictor.load(resolve(model))
+    predictor = Predictor.load(model)
     speaker = speaker_of(predictor, "city-clip")
     frames = dataset.scenes[dataset.splits["val"][-1]]
     frame = dataset.frame(token) if token else frames[len(frames) // 2]

@@ -9,7 +9,7 @@ import tyro
 
 from langocc.cli.chosen import is_model, predictions_home
 from langocc.cli.evaluate_baselines import Baselines
-from langocc.cli.evaluation import Evaluation, label_path, predictions_folder
+from langocc.cli.evaluation import PARTS, Evaluation, Part, label_path, predictions_folder
 from langocc.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from langocc.evaluate.report import Report
     from langocc.scenes.nuscenes import NuScenes
     from langocc.train.processes import Processes
-
-Part = Literal["train", "val", "test"]
-PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from langocc.scenes.nuscenes import NuScenes
     from langocc.train.processes import Processes
 
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Evaluation(ABC):
@@ -29,7 +32,7 @@ class Evaluation(ABC):
     folder of save_pretrained, and a model of the package for NAME-predictions/SPLIT here."""
     root: Path
     """Data root: ROOT/{nuscenes, gts, retrieval_benchmark}."""
-    split: Literal["train", "val", "test"] = "val"
+    split: Part = "val"
     """Scenes to evaluate."""
     version: str | None = None
     """Folder of tables, such as v1.0-mini; default: the only one, or v1.0-trainval."""
@@ -99,7 +102,7 @@ class Evaluation(ABC):
         if is_model(place):
             return place if place.exists() else predictions_home(place)
         folder = place.resolve()
-        return folder.parent if folder.name in ("train", "val", "test") else folder
+        return folder.parent if folder.name in PARTS else folder
 
     def _report(self, place: Path, dataset: "NuScenes", processes: "Processes") -> "Report":
         from langocc.evaluate.origin import provenance_of

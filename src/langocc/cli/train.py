@@ -131,7 +131,7 @@ class Train:
         fit_with_progress(training, console, *([] if board is None else [board.watch]))
         console.print(f"checkpoint: {training.run.checkpoint_path(training.steps)}")
         place = f"{self.run_folder} --root {self.root}"
-        if any(frame.lidar is not None for frame in frames_of(data[0], "train")):
+        if frames_of(data[0], "train")[0].lidar is not None:
             console.print(
                 f"next: langocc calibrate {place} finds from which density a voxel is occupied",
                 highlight=False,

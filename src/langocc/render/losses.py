@@ -70,8 +70,8 @@ def text_choice(
     """How differently two features choose among texts: a divergence of two softmaxes, nats.
 
     mean of KL(softmax(cos(t, text) / T) || softmax(cos(p, text) / T)). Every text is a negative of
-    the others, and no label says which is right: the teacher's own feature does, so the term and
-    the feature loss agree where both end, and words outside the prompts lose nothing by it.
+    the others, and no label says which is right: the teacher's own feature does, so that the
+    feature loss and this one are least at the same feature.
 
     Args:
         predicted: Rendered features.
