@@ -1,6 +1,7 @@
 """Folders that hand on a model: there and back, the card, and damage."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,23 @@ def test_the_card_says_where_a_model_comes_from(folder: Path) -> None:
     assert "| iou | iou | 12.35 |" in card or "| iou | iou | 12.34 |" in card
     assert "| Trained on | city: ? frames, ? scenes |" in card
     assert "/somebody/private" not in card + (folder / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("loss", "taught_by"),
+    [
+        ({}, "features alone"),
+        ({"depth_weight": 0.1}, "features and ranges that a LiDAR measured"),
+        ({"text_weight": 0.1}, "features and what a vocabulary calls them"),
+    ],
+)
+def test_the_card_says_what_taught_a_model(loss, taught_by, run: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(run)
+    sample = replace(predictor.config.sample, lidar_depth=True)
+    changed = replace(predictor.config.loss, **loss)
+    config = replace(predictor.config, sample=sample, loss=changed)
+    langocc.save_pretrained(replace(predictor, config=config), tmp_path / "model")
+    assert f"| Taught by | {taught_by} |" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_card_without_numbers_says_so(run: Path, tmp_path: Path) -> None:

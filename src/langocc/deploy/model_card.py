@@ -76,7 +76,8 @@ def _taught_by(config: Mapping[str, Any]) -> str:
         "ranges that a LiDAR measured": loss.uses_ranges,
         "what a vocabulary calls them": loss.needs_vocabulary,
     }
-    return " and ".join(["features", *(name for name, is_used in more.items() if is_used)])
+    used = [name for name, is_used in more.items() if is_used]
+    return " and ".join(["features", *used]) if used else "features alone"
 
 
 def _grid(grid: Mapping[str, Any]) -> str:
