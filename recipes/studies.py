@@ -112,6 +112,17 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         "dropped, else double": "--loss.movable drop --loss.movable-extra 1 "
         "--vocabulary {vocabulary}",
     },
+    "together": {
+        "rendering alone": "",
+        "--ranges, choice among texts": "--ranges --loss.text-weight 0.1 --vocabulary {vocabulary}",
+        "--ranges, thin start": "--ranges --model.head.density-bias -4.5",
+        "--ranges, asked at voxels": "--ranges --loss.surface-end voxel",
+        "no LiDAR, thin start": "--work {rays-grid} --model.head.density-scale 5 "
+        "--model.head.density-bias -4.5",
+        "no LiDAR, thin start, choice among texts": "--work {rays-grid} "
+        "--model.head.density-scale 5 --model.head.density-bias -4.5 --loss.text-weight 0.1 "
+        "--vocabulary {vocabulary}",
+    },
 }
 
 
