@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from langocc.field import FREE, VoxelField
+from langocc.geometry.grid import VoxelGrid
 from langocc.model.decoder import PointDecoder
 from langocc.model.linear_relu import fused_linear_relu, linear_relu
 from langocc.render.pointwise import apply_frugally
@@ -55,6 +57,29 @@ def test_gradient_in_double_precision() -> None:
     given = [x[0, :5], layer.weight, layer.bias]
     given = [tensor.detach().requires_grad_() for tensor in given]
     assert torch.autograd.gradcheck(run, given)
+
+
+@pytest.mark.parametrize("function", [linear_relu, fused_linear_relu])
+def test_no_rows_stay_no_rows(function) -> None:
+    """A field in which nothing is occupied asks its head about no voxel."""
+    layer, x = case()
+    none = x[:, :0].detach().requires_grad_()
+    out = function(layer, none)
+    assert out.shape == (3, 0, 24)
+    out.sum().backward()
+    assert none.grad is not None and none.grad.shape == none.shape
+    assert not layer.weight.grad.any()
+
+
+def test_a_field_without_anything_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("langocc.model.decoder.linear_relu", fused_linear_relu)
+    head = PointDecoder(4, 8, 6).to(DEVICE)
+    grid = VoxelGrid((0.0, 0.0, 0.0), (4.0, 4.0, 4.0), 1.0)
+    density = torch.zeros(1, 4, 4, 4, device=DEVICE)
+    field = VoxelField(grid, density, torch.randn(1, 4, 4, 4, 4, device=DEVICE), head)
+    texts = torch.randn(3, 6, device=DEVICE)
+    assert (field.classes(texts) == FREE).all()
+    assert len(field.occupied().index) == 0
 
 
 class Fused(nn.Module):

@@ -32,7 +32,8 @@ def fused_linear_relu(
         _narrowed(tensor) for tensor in (x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
     ]
     rows = _LinearReLU.apply(*narrow) if torch.is_grad_enabled() else _forward(*narrow)
-    return rows.view(*x.shape[:-1], -1)  # pyright: ignore[reportAttributeAccessIssue]
+    shape = (*x.shape[:-1], layer.out_features)  # without rows, a -1 could be anything
+    return rows.view(shape)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class _LinearReLU(torch.autograd.Function):
