@@ -62,6 +62,7 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         "0.003": "--loss.distortion-weight 0.003",
         "0.01": "--loss.distortion-weight 0.01",
         "0.03": "--loss.distortion-weight 0.03",
+        "0.01 from step 200 on": "--loss.distortion-weight 0.01 --loss.distortion-from 200",
     },
     "sparsity": {
         "0": "",

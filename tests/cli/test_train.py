@@ -1,5 +1,6 @@
 """`langocc train` as typed: settings, typos, the dry run, the board, several processes."""
 
+import io
 import json
 import os
 import subprocess
@@ -10,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 from langocc import cli
 from langocc.cli.train import Train
+from langocc.cli.train_display import fit_with_progress, state_line
 from langocc.presets import PRESETS, TINY, with_quirks
 from langocc.train.checkpoint import load_checkpoint, newest_checkpoint
+from langocc.train.loop import Progress, Training
 
 QUICK = ["--preset", "tiny", "--sample.rays", "128", "--sample.cache-bytes", "0"]
 QUICK += ["--batch-size", "2", "--steps", "3", "--log-steps", "1", "--checkpoint-steps", "2"]
@@ -201,6 +205,29 @@ def test_two_processes_train_on_the_city_as_one_would(small_city, work, tmp_path
     # Resumed on one process instead of two: it is there already.
     again = run("train", small_city, "--work", work, "--run", two, *options)
     assert "is trained: 3 steps" in again.stdout
+
+
+class Emptying(Training):
+    """A run whose last step sees little."""
+
+    step, steps = 0, 2
+
+    def __init__(self, seen: float) -> None:
+        self.seen = seen
+
+    def fit(self, watch) -> None:
+        for step, seen in ((1, 1.0), (2, self.seen)):
+            watch(Progress(step, 2, {"total": 0.1}, 1e-3, 0.0, 0.1, seen=seen))
+
+
+@pytest.mark.parametrize(("seen", "is_warned"), [(0.02, True), (0.97, False), (1.0, False)])
+def test_an_empty_field_is_told_at_the_end(seen, is_warned):
+    console = Console(record=True, width=200, file=io.StringIO())
+    fit_with_progress(Emptying(seen), console)
+    said = console.export_text()
+    assert (f"warning: only {seen:.0%} of the last step's rays see anything" in said) == is_warned
+    last = Progress(2, 2, {"total": 0.1}, 1e-3, 0.0, 0.1, seen=seen)
+    assert (f"{seen:.0%} of rays see anything" in state_line([last])) == (seen < 0.99)
 
 
 def test_parsing_finds_the_preset_first():

@@ -67,7 +67,8 @@ def test_no_rows_stay_no_rows(function) -> None:
     out = function(layer, none)
     assert out.shape == (3, 0, 24)
     out.sum().backward()
-    assert none.grad is not None and none.grad.shape == none.shape
+    assert none.grad is not None
+    assert none.grad.shape == none.shape
     assert not layer.weight.grad.any()
 
 

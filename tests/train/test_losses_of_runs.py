@@ -15,6 +15,7 @@ from langocc.teachers.embeddings import EmbeddedVocabulary, save_embeddings
 from langocc.teachers.reducer import Reducer, save_reducer
 from langocc.teachers.text import Vocabulary
 from langocc.train.movable import MovablePrompts, weighed
+from langocc.train.step import share_that_sees
 
 SHORT = replace(CONFIG, steps=2)
 
@@ -70,6 +71,35 @@ def test_feature_variation_joins_the_total(tmp_path):
         parts = line["feature"] + 0.5 * line["feature_variation"] + 2 * line["density_variation"]
         assert line["feature_variation"] > 0
         assert line["total"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_distortion_counts_from_its_step_on(tmp_path):
+    config = replace(with_loss(distortion_weight=0.5, distortion_from=2), steps=4, log_steps=1)
+    lines = train(tmp_path, config)
+    assert ["distortion" in line for line in lines] == [False, False, True, True]
+    for line in lines:
+        parts = line["feature"] + 0.5 * line.get("distortion", 0.0)
+        assert line["total"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_an_empty_field_is_told_from_a_learned_one(tmp_path):
+    """Its loss is 0, because rays without any weight do not count (published)."""
+    head = replace(CONFIG.model.head, density_bias=-40.0)
+    empty = replace(SHORT, model=replace(CONFIG.model, head=head), log_steps=1)
+    assert [(line["feature"], line["seen"]) for line in train(tmp_path / "empty", empty)] == [
+        (0.0, 0.0),
+        (0.0, 0.0),
+    ]
+    for line in train(tmp_path / "full", replace(SHORT, log_steps=1)):
+        assert line["feature"] > 0
+        assert line["seen"] > 0.9
+
+
+@pytest.mark.parametrize(("opacity", "share"), [([1.0, 0.0, 0.0, 0.5], 1.0), ([0.0] * 4, 0.0)])
+def test_sky_may_see_nothing(opacity, share):
+    is_sky = torch.tensor([[False, True, True, False]])
+    assert float(share_that_sees(torch.tensor([opacity]), is_sky)) == share
+    assert float(share_that_sees(torch.tensor([opacity]), None)) == share / 2
 
 
 def test_dropped_rays_do_not_count(tmp_path):

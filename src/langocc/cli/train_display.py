@@ -18,6 +18,9 @@ from langocc.train.memory import GIB, checkpoint_bytes, fixed_bytes, knobs
 if TYPE_CHECKING:
     from langocc.train.trial import Trial
 
+EMPTY = 0.5
+"""Share of rays that see anything below which a field is all but empty."""
+
 RECENT_STEPS = 50
 """Steps whose times are averaged for display."""
 
@@ -50,6 +53,8 @@ def fit_with_progress(training: Training, console: Console, *also: Watch) -> Non
                 other(progress)
 
         training.fit(watch)
+    if recent and recent[-1].seen < EMPTY:
+        console.print(empty_warning(recent[-1].seen), highlight=False, soft_wrap=True)
 
 
 def state_line(recent: list[Progress]) -> str:
@@ -59,12 +64,23 @@ def state_line(recent: list[Progress]) -> str:
     waited = sum(p.data_s for p in recent) / taken_s
     parts = [
         " ".join(f"{name} {value:.3f}" for name, value in last.terms.items()),
+        *([f"{last.seen:.0%} of rays see anything"] if last.seen < 0.99 else []),
         f"lr {last.lr:.1e}",
         f"{sum(p.samples for p in recent) / taken_s:.3g} samples/s",
         f"data {waited:.0%}",
         f"{last.memory_bytes / GIB:.1f} GiB",
     ]
     return " | ".join(parts)
+
+
+def empty_warning(seen: float) -> str:
+    """Why a small loss may mean nothing, and what to do."""
+    return (
+        f"warning: only {seen:.0%} of the last step's rays see anything. Rays that see nothing do "
+        "not count in the feature loss, so an empty field costs nothing: lower "
+        "--loss.sparsity-weight or --loss.distortion-weight, begin with --loss.distortion-from "
+        "later, or add --loss.opacity-weight 0.1"
+    )
 
 
 def summary_line(training: Training) -> str:

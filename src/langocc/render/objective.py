@@ -2,7 +2,7 @@
 """The training objective: the paper's loss, and the terms that may be added to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -47,6 +47,9 @@ class LossConfig:
     """Weight of the opacity loss (method.md section 10: 0.1 to 0.3); needs rays with `is_sky`."""
     distortion_weight: float = 0.0
     """Weight of the distortion loss, per metre (published, off: 0.01)."""
+    distortion_from: int = 0
+    """Step from which the distortion loss counts. As long as no surface has been found, least
+    spread is a wall before the camera, or nothing at all."""
     density_variation_weight: float = 0.0
     """Weight of the density's total variation (published, off: 0.05)."""
     sparsity_weight: float = 0.0
@@ -97,6 +100,10 @@ class LossConfig:
                     f"loss.movable-classes: unknown class {name!r}; there are "
                     f"{', '.join(OCC3D_CLASSES)}"
                 )
+
+    def at(self, step: int) -> "LossConfig":
+        """The terms that count at a step of the training, from 0 on."""
+        return self if step >= self.distortion_from else replace(self, distortion_weight=0.0)
 
     @property
     def asks_surfaces(self) -> bool:

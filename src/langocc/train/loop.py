@@ -53,6 +53,7 @@ class Progress:
         data_s: Seconds spent waiting for the batch.
         step_s: Seconds of the step, waiting included.
         gradient_norm: Norm of the gradient before clipping.
+        seen: Share of rays, sky aside, that see anything: all others have no part in the loss.
         samples: Samples of the step, over all processes.
         memory_bytes: Most memory this process has held so far.
     """
@@ -64,6 +65,7 @@ class Progress:
     data_s: float
     step_s: float
     gradient_norm: float = 0.0
+    seen: float = 1.0
     samples: int = 1
     memory_bytes: int = 0
 
@@ -212,7 +214,7 @@ class Training:
         for batch in self._loader(steps):
             data_s = time.perf_counter() - started
             terms = self._guarded_step(batch)
-            norm = terms.pop("gradient")
+            norm, seen = terms.pop("gradient"), terms.pop("seen")
             yield Progress(
                 step=self.step,
                 steps=self.steps,
@@ -221,6 +223,7 @@ class Training:
                 data_s=data_s,
                 step_s=time.perf_counter() - started,
                 gradient_norm=norm,
+                seen=seen,
                 samples=self.config.batch_size,
                 memory_bytes=peak_bytes(self.device),
             )
@@ -279,5 +282,6 @@ class Training:
         if progress.step % self.config.log_steps == 0 or progress.step == progress.steps:
             times = {"data_s": round(progress.data_s, 4), "step_s": round(progress.step_s, 4)}
             record = {"step": progress.step, "lr": progress.lr, **progress.terms}
-            record |= {"gradient_norm": round(progress.gradient_norm, 6), **times}
+            seen = {"seen": round(progress.seen, 4)}
+            record |= {"gradient_norm": round(progress.gradient_norm, 6), **seen, **times}
             self.run.log(record)

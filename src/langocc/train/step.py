@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from langocc.batch import Batch
@@ -80,7 +80,9 @@ class TrainStep:
             model.depth_net.register_forward_hook(self._remember)
 
     def __call__(self, batch: Batch, step: int) -> dict[str, float]:
-        """Moves the weights; returns loss terms and `gradient`, its norm, as means over processes.
+        """Moves the weights; returns loss terms, `gradient`, its norm, and `seen`, as means.
+
+        `seen` is the share of rays, sky aside, that see anything; means are over processes.
 
         Raises:
             DivergedError: one of them is not finite.
@@ -99,7 +101,7 @@ class TrainStep:
                 rendered,
                 rays,
                 field.density,
-                self.config.loss,
+                self.config.loss.at(step),
                 features=field.features,
                 prompts=self._prompts,
                 surface=surface,
@@ -112,7 +114,8 @@ class TrainStep:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         evidence = [rays.features, rays.rgb, rendered.features, rendered.colour, rendered.opacity]
-        return self._finite_terms(losses, norm, step, batch.tokens, evidence)
+        seen = share_that_sees(rendered.opacity, rays.is_sky)
+        return self._finite_terms(losses, norm, seen, step, batch.tokens, evidence)
 
     def _render(
         self, field: VoxelField, rays: RayBatch, step: int, tokens: tuple[str, ...]
@@ -136,17 +139,18 @@ class TrainStep:
         self,
         losses: Objective,
         norm: Tensor,
+        seen: Tensor,
         step: int,
         tokens: tuple[str, ...],
         evidence: Sequence[Tensor | None],
     ) -> dict[str, float]:
-        """Loss terms and the gradient's norm as numbers, means over processes."""
+        """All of them as numbers, means over processes."""
         terms = {entry.name: getattr(losses, entry.name) for entry in fields(losses)}
         terms = {name: term.detach() for name, term in terms.items() if term is not None}
-        own = torch.stack([*terms.values(), norm]).float()
+        own = torch.stack([*terms.values(), norm, seen]).float()
         # One transfer a step, and after all work is handed over: it waits for the device.
         values = torch.stack([own, self.processes.mean(own)]).tolist()
-        names = [*terms, "gradient"]
+        names = [*terms, "gradient", "seen"]
         mine, mean = (dict(zip(names, row, strict=True)) for row in values)
         check_finite(
             mine,
@@ -207,3 +211,13 @@ class TrainStep:
         if self.model.reducer is None:
             return vectors
         return self.model.reducer.reduce(vectors).half().float()
+
+
+def share_that_sees(
+    opacity: Float[Tensor, "batch ray"], is_sky: Bool[Tensor, "batch ray"] | None
+) -> Float[Tensor, ""]:
+    """Of all rays but those of the sky, which should see nothing."""
+    sees = opacity > 0
+    if is_sky is None:
+        return sees.float().mean()
+    return (sees & ~is_sky).sum() / (~is_sky).sum().clamp(min=1)
