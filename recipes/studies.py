@@ -82,7 +82,7 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         "pca-int4 128": "--work {codec-pca-int4-128}",
     },
     "teacher": {
-        "maskclip": "",
+        "published": "",
         "pure": "--work {teacher-pure}",
         "sclip": "--work {teacher-sclip}",
         "naclip": "--work {teacher-naclip}",
