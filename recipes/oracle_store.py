@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A feature store whose teacher knows the truth: the upper bound of what a teacher can teach.
+"""A feature store whose teacher knows the true classes, though neither colours nor materials.
 
     python recipes/oracle_store.py CITY OUT
     langocc train CITY --store OUT --run RUN --preset tiny
 
 Every ray of a LiDAR point gets the mean prompt of the class that the labels have there; rays whose
 point is labelled free are left out, rays of sky stay. Labels teach nothing else anywhere in this
-project: a model trained on this store says how far a better teacher could lead.
+project. To say how far a better teacher leads, train as long with a real one.
 """
 
 import argparse
