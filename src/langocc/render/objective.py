@@ -44,14 +44,14 @@ class LossConfig:
     feature_weight: float = 1.0
     """Weight of the feature loss, or of the colour loss of an rgb field."""
     opacity_weight: float = 0.0
-    """Weight of the opacity loss; needs rays with `is_sky`. On the city 0.1 helped depth, and 1 ruined
-    the field (docs/results.md)."""
+    """Weight of the opacity loss; needs rays with `is_sky`. On the city 0.1 helped depth, and 1
+    ruined the field (docs/results.md)."""
     distortion_weight: float = 0.0
-    """Weight of the distortion loss, per metre (published, off: 0.01). From the first step on, 0.003
-    may already end in a wall before the camera or an empty field (docs/results.md)."""
+    """Weight of the distortion loss, per metre (published, off: 0.01). From the first step on, even
+    0.003 may end in a wall before the camera or an empty field (docs/results.md)."""
     distortion_from: int = 0
-    """Step, from 0 on, at which the distortion loss begins. As long as no surface has been found, least
-    spread is a wall before the camera, or nothing at all."""
+    """Step, from 0 on, at which the distortion loss begins. As long as no surface has been found,
+    least spread is a wall before the camera, or nothing at all."""
     density_variation_weight: float = 0.0
     """Weight of the density's total variation (published, off: 0.05)."""
     sparsity_weight: float = 0.0
